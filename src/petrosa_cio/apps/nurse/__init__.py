@@ -1,0 +1,1 @@
+"""The Nurse: contracts, policy, controls and the judgement."""

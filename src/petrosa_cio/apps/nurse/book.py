@@ -1,0 +1,194 @@
+"""A book's memory of its own recent decisions, folded from the ledger by one writer.
+
+Everything here is derived: fold the same records and the memory is the same, after a crash as on another machine.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias
+
+from petrosa_cio.apps.nurse.models import SECOND, BookFacts, Instant, Intent, Rival, Side, TradingState
+from petrosa_cio.apps.nurse.policy import DEFAULTS, GLOBAL, Limits, strategy_scope, symbol_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY: int = 86_400 * SECOND
+MINUTE: int = 60 * SECOND
+MOST_RIVALS = 16
+"""Rivals recorded with one decision: the latest this many; one per strategy and timeframe."""
+
+EntryKey: TypeAlias = tuple[str, str, Side]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the book keeps of one well-formed decision."""
+
+    decision_id: str
+    identity: tuple[str, ...]
+    strategy_id: str
+    symbol: str
+    action: str
+    confidence: Decimal | None
+    timeframe: str
+    at: Instant
+    promoted: bool
+
+    @property
+    def side(self) -> Side | None:
+        """Position side that this entry opened; None for what is no entry."""
+        return {"buy": Side.LONG, "sell": Side.SHORT}.get(self.action)
+
+
+def identity_of(intent: Intent) -> tuple[str, ...]:
+    """The keys under which a second receipt of the same intent is recognised.
+
+    The producer's id where it sent one (``intent_id``, else ``id``), and strategy, symbol, action and timestamp where
+    it sent a timestamp. An intent with neither cannot be told from a repeat, and is not.
+    """
+    given = intent.intent_id or intent.id
+    keys = () if given is None else (f"id|{intent.strategy_id}|{given}",)
+    if intent.timestamp is None:
+        return keys
+    return (*keys, f"at|{intent.strategy_id}|{intent.symbol}|{intent.action}|{intent.timestamp}")
+
+
+@dataclass(slots=True)
+class Book:
+    """The memory. ``retention`` is how long identities are kept: the longest duplicate window of the policy."""
+
+    retention: int
+    state: TradingState = TradingState.ACTIVE
+    _seen: OrderedDict[str, tuple[str, Instant]] = field(default_factory=OrderedDict)
+    _day: int = -1
+    _today: dict[str, int] = field(default_factory=dict)
+    _minute: dict[str, deque[Instant]] = field(default_factory=dict)
+    _entries: dict[EntryKey, tuple[Instant, int]] = field(default_factory=dict)
+    _rivals: dict[str, dict[tuple[str, str, Side], Rival]] = field(default_factory=dict)
+
+    def fold(self, decision: Remembered) -> None:
+        """Remember one decision. Decisions come in ledger order."""
+        self._roll(decision.at)
+        for key in decision.identity:
+            # The first receipt opens the window; repeats do not extend it.
+            seen = self._seen.get(key)
+            if seen is None or decision.at - seen[1] >= self.retention:
+                self._seen[key] = (decision.decision_id, decision.at)
+                self._seen.move_to_end(key)
+        if decision.promoted:
+            self._promoted(decision)
+
+    def facts(self, intent: Intent, limits: Limits, now: Instant) -> BookFacts:
+        """What this memory says about ``intent`` under ``limits`` at ``now``."""
+        self._roll(now)
+        side = intent.side
+        duplicate_of = self._duplicate(intent, int(limits.required_number("duplicate_window_seconds")) * SECOND, now)
+        if side is None:
+            return BookFacts(self.state, duplicate_of)
+        last, entries = self._entries.get((intent.strategy_id, intent.symbol, side), (None, 0))
+        return BookFacts(
+            trading_state=self.state,
+            duplicate_of=duplicate_of,
+            promoted_today=self._today.get(_counted(limits.scope("max_daily_trades")), 0),
+            promoted_last_minute=self._last_minute(_counted(limits.scope("max_orders_per_minute")), now),
+            last_entry_at=last,
+            entries_today=entries,
+            rivals=self._rivals_of(intent, side, limits, now),
+        )
+
+    def _duplicate(self, intent: Intent, window: int, now: Instant) -> str | None:
+        for key in identity_of(intent):
+            seen = self._seen.get(key)
+            if seen is not None and now - seen[1] < window:
+                return seen[0]
+        return None
+
+    def _roll(self, now: Instant) -> None:
+        """Forget what no limit can count any more: yesterday's tallies, identities out of retention."""
+        while self._seen:
+            oldest = next(iter(self._seen))
+            if now - self._seen[oldest][1] < self.retention:
+                break
+            del self._seen[oldest]
+        day = now // DAY
+        if day > self._day:
+            self._day = day
+            self._today.clear()
+            self._minute = {scope: times for scope, times in self._minute.items() if times and now - times[-1] < MINUTE}
+            self._entries = {key: (at, 0) for key, (at, _) in self._entries.items() if now - at < DAY}
+
+    def _promoted(self, decision: Remembered) -> None:
+        side = decision.side
+        if side is None:
+            for old in Side:
+                self._restart(decision, old)
+            return
+        for scope in _scopes(decision, side):
+            self._today[scope] = self._today.get(scope, 0) + 1
+            times = self._minute.setdefault(scope, deque())
+            times.append(decision.at)
+            _forget(times, decision.at)
+        self._restart(decision, Side.SHORT if side is Side.LONG else Side.LONG)
+        key = (decision.strategy_id, decision.symbol, side)
+        self._entries[key] = (decision.at, self._entries.get(key, (0, 0))[1] + 1)
+        rival = Rival(
+            decision.decision_id,
+            decision.strategy_id,
+            side,
+            decision.confidence or Decimal(0),
+            decision.timeframe,
+            decision.at,
+        )
+        rivals = self._rivals.setdefault(decision.symbol, {})
+        # Re-inserted last, so the mapping stays ordered by time: the newest word of a strategy replaces its older one.
+        rivals.pop((rival.strategy_id, rival.timeframe, side), None)
+        rivals[(rival.strategy_id, rival.timeframe, side)] = rival
+
+    def _restart(self, decision: Remembered, side: Side) -> None:
+        """A close, or an entry the other way, ends what the strategy had accumulated on ``side``."""
+        key = (decision.strategy_id, decision.symbol, side)
+        if key in self._entries:
+            self._entries[key] = (self._entries[key][0], 0)
+
+    def _last_minute(self, scope: str, now: Instant) -> int:
+        times = self._minute.get(scope)
+        if times is None:
+            return 0
+        _forget(times, now)
+        return len(times)
+
+    def _rivals_of(self, intent: Intent, side: Side, limits: Limits, now: Instant) -> tuple[Rival, ...]:
+        hedged = limits.word("position_mode") == "hedge" and limits.flag("position_mode_aware_conflicts")
+        piling_up = limits.word("same_direction_conflict_resolution") == "accumulate"
+        if hedged and piling_up:
+            return ()
+        rivals = self._rivals.get(intent.symbol, {})
+        window = int(limits.required_number("conflict_window_ms")) * 1_000_000
+        for key in [key for key, rival in rivals.items() if now - rival.at >= DAY]:
+            del rivals[key]
+        found = [
+            rival
+            for rival in rivals.values()
+            if now - rival.at < window and (not piling_up if rival.side is side else not hedged)
+        ]
+        return tuple(found[-MOST_RIVALS:])
+
+
+def _forget(times: deque[Instant], now: Instant) -> None:
+    while times and now - times[0] >= MINUTE:
+        times.popleft()
+
+
+def _counted(scope: str) -> str:
+    return GLOBAL if scope == DEFAULTS else scope
+
+
+def _scopes(decision: Remembered, side: Side) -> Iterator[str]:
+    yield GLOBAL
+    yield symbol_scope(decision.symbol)
+    yield strategy_scope(decision.strategy_id)
+    yield symbol_scope(decision.symbol, side)

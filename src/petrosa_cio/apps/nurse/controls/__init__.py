@@ -1,0 +1,1 @@
+"""The checks, a room a subject; `table` puts them in order of precedence."""

@@ -1,0 +1,93 @@
+"""The table of controls: order is precedence. One row a control; a row without a check awaits its facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from petrosa_cio.apps.nurse.case import UNEVALUATED
+from petrosa_cio.apps.nurse.controls import admission, pace, protection, size
+from petrosa_cio.apps.nurse.models import Fact
+from petrosa_cio.apps.nurse.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from petrosa_cio.apps.nurse.case import Finding, Subject
+
+Check: TypeAlias = "Callable[[Subject], Finding]"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One row: the code it speaks, what checks it, and the facts without which it is unevaluated."""
+
+    code: Reason
+    check: Check
+    needs: tuple[Fact, ...] = ()
+
+
+def awaits_facts(subject: Subject) -> Finding:
+    """A control whose facts no feed provides yet: recorded as unevaluated in every decision, never a silent pass."""
+    del subject
+    return UNEVALUATED
+
+
+TABLE: tuple[Control, ...] = (
+    Control(Reason.STALE_INTENT, admission.stale),
+    Control(Reason.FUTURE_INTENT, admission.future),
+    Control(Reason.GOVERNANCE_TIMEOUT, admission.governance_timeout),
+    Control(Reason.POLICY_UNAVAILABLE, admission.policy_age),
+    Control(Reason.MARKET_STALE, admission.market_facts),
+    Control(Reason.ACCOUNT_UNKNOWN, admission.account_facts),
+    Control(Reason.TRADING_HALTED, admission.halted),
+    Control(Reason.REDUCING_ONLY, admission.reducing),
+    Control(Reason.MANUAL_APPROVAL, admission.manual_approval),
+    Control(Reason.SCOPE_DISABLED, admission.scope_enabled),
+    Control(Reason.RISK_DISABLED, admission.risk_enabled),
+    Control(Reason.SYMBOL_NOT_ALLOWED, admission.symbol_allowed),
+    Control(Reason.SIDE_NOT_ALLOWED, admission.side_allowed),
+    Control(Reason.MODE_NOT_ALLOWED, admission.mode_allowed),
+    Control(Reason.STRATEGY_NOT_ALLOWED, admission.strategy_allowed),
+    Control(Reason.SYMBOL_NOT_TRADING, awaits_facts, (Fact.FILTERS,)),
+    Control(Reason.LOW_CONFIDENCE, protection.confidence),
+    Control(Reason.STOP_MISSING, protection.stop_present),
+    Control(Reason.STOP_WRONG_SIDE, protection.stop_side),
+    Control(Reason.TARGET_WRONG_SIDE, protection.target_side),
+    Control(Reason.STOP_TOO_NEAR, protection.stop_near),
+    Control(Reason.STOP_TOO_FAR, protection.stop_far),
+    Control(Reason.TARGET_TOO_NEAR, protection.target_near),
+    Control(Reason.TARGET_TOO_FAR, protection.target_far),
+    Control(Reason.REWARD_TO_RISK, protection.reward_to_risk),
+    Control(Reason.PRICE_OUT_OF_RANGE, protection.price_range),
+    Control(Reason.PRICE_COLLAR, protection.price_collar, (Fact.MARK,)),
+    Control(Reason.SPREAD_TOO_WIDE, awaits_facts, (Fact.BOOK,)),
+    Control(Reason.THIN_BOOK, awaits_facts, (Fact.BOOK,)),
+    Control(Reason.ORDER_TOO_SMALL, size.too_small),
+    Control(Reason.ORDER_TOO_LARGE, size.too_large),
+    Control(Reason.POSITION_FRACTION, size.position_fraction, (Fact.ACCOUNT,)),
+    Control(Reason.EXCHANGE_FILTER, awaits_facts, (Fact.FILTERS,)),
+    Control(Reason.MAX_CONCURRENT_POSITIONS, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.MAX_ORDERS, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.PORTFOLIO_EXPOSURE, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.SYMBOL_CONCENTRATION, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.CORRELATED_EXPOSURE, awaits_facts, (Fact.ACCOUNT, Fact.BARS)),
+    Control(Reason.LEVERAGE_BOUND, size.leverage_bound),
+    Control(Reason.PORTFOLIO_LEVERAGE, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.LIQUIDATION_NEAR, awaits_facts, (Fact.ACCOUNT, Fact.MARK)),
+    Control(Reason.DAILY_LOSS, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.DRAWDOWN, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.STRATEGY_DRAWDOWN, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.LOSS_STREAK, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.COOLDOWN, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.DAILY_TRADES, pace.daily_trades),
+    Control(Reason.ORDER_RATE, pace.order_rate),
+    Control(Reason.ACCUMULATION_COOLDOWN, pace.accumulation_cooldown),
+    Control(Reason.MAX_ACCUMULATIONS, pace.max_accumulations),
+    Control(Reason.SIGNAL_CONFLICT, pace.signal_conflict),
+    Control(Reason.VOLATILITY, awaits_facts, (Fact.BARS,)),
+    Control(Reason.REGIME_BLOCKED, awaits_facts, (Fact.BARS,)),
+    Control(Reason.FUNDING_ADVERSE, awaits_facts, (Fact.FUNDING,)),
+)
+"""MALFORMED_INTENT and DUPLICATE_INTENT come before the table, since a ``close`` must answer to them too;
+BELOW_MINIMUM_AFTER_REDUCTION comes after it; LEDGER_UNAVAILABLE is the gate's, where nothing can be recorded."""

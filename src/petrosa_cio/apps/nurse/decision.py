@@ -1,0 +1,318 @@
+"""The decision: one receipt judged, and how it is written down so that it can be judged again.
+
+Identities derive from book, sequence and content, never from chance: the same stream gives the same ids.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+from petrosa_cio.apps.nurse import record
+from petrosa_cio.apps.nurse.book import Remembered, identity_of
+from petrosa_cio.apps.nurse.case import Case
+from petrosa_cio.apps.nurse.enforcer import judge
+from petrosa_cio.apps.nurse.models import (
+    BookFacts,
+    Intent,
+    Malformed,
+    Outcome,
+    Rival,
+    Side,
+    TradingState,
+    Verdict,
+    VerdictKind,
+    iso,
+    parse_instant,
+)
+
+if TYPE_CHECKING:
+    from petrosa_cio.apps.nurse.book import Book
+    from petrosa_cio.apps.nurse.models import Instant, Json, Observation, Receipt, Scalar
+    from petrosa_cio.apps.nurse.policy import Policy
+
+Content: TypeAlias = "dict[str, object]"
+"""A record body before it is encoded."""
+
+PREVIEW = 4096
+"""Bytes of a quarantined payload that the ledger itself holds; the whole is in the quarantine stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Running counts of one book. The accounting identity is between these and the streams (`accounting`)."""
+
+    received: int = 0
+    approved: int = 0
+    reduced: int = 0
+    blocked: int = 0
+    absorbed: int = 0
+    quarantined: int = 0
+    expired: int = 0
+    gap: int = 0
+
+    def judged(self, kind: VerdictKind) -> Totals:
+        """These totals after one more verdict."""
+        match kind:
+            case VerdictKind.APPROVED:
+                return replace(self, received=self.received + 1, approved=self.approved + 1)
+            case VerdictKind.REDUCED:
+                return replace(self, received=self.received + 1, reduced=self.reduced + 1)
+            case VerdictKind.BLOCKED:
+                return replace(self, received=self.received + 1, blocked=self.blocked + 1)
+            case VerdictKind.ABSORBED:
+                return replace(self, received=self.received + 1, absorbed=self.absorbed + 1)
+            case VerdictKind.QUARANTINED:
+                return replace(self, received=self.received + 1, quarantined=self.quarantined + 1)
+
+    @property
+    def promising(self) -> int:
+        """Decisions whose signal must either leave or expire."""
+        return self.approved + self.reduced
+
+    def content(self) -> dict[str, int]:
+        """As written in a record."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def read(cls, content: dict[str, Json]) -> Totals:
+        """From a record body; absent counts are 0."""
+        totals = content.get("totals")
+        found = totals if isinstance(totals, dict) else {}
+        return cls(**{name: value for name in cls.__slots__ if isinstance(value := found.get(name), int)})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One receipt and its verdict. ``intent`` is the well-formed intent, where there is one."""
+
+    book: str
+    receipt: Receipt
+    verdict: Verdict
+    facts: BookFacts
+    at: Instant
+    decision_id: str
+    intent_id: str
+    policy_revision: str | None
+
+    @property
+    def intent(self) -> Intent | None:
+        """The well-formed intent, if it is one."""
+        return self.receipt.body if isinstance(self.receipt.body, Intent) else None
+
+    @property
+    def signal_id(self) -> str:
+        """Unique id of the promoted signal, as a UUID: the engine's lock is keyed by it (fleet facts §2.5)."""
+        return str(UUID(hex=self.decision_id))
+
+
+def identify(kind: str, book: str, receipt: Receipt) -> str:
+    """32 hexadecimal digits that name a ``kind`` of thing about this receipt, the same on every run."""
+    head = f"{kind}|{book}|{receipt.sequence}|{receipt.subject}|".encode("utf-8", "backslashreplace")
+    return hashlib.sha256(head + receipt.payload).hexdigest()[:32]
+
+
+def decide(book: str, receipt: Receipt, memory: Book, policy: Policy | None, now: Instant) -> Decision:
+    """Judge one receipt against the book's memory. Pure but for the memory's own forgetting; total."""
+    decision_id = identify("decision", book, receipt)
+    body = receipt.body
+    given = body.intent_id if body is not None else None
+    intent_id = given or identify("intent", book, receipt)
+    revision = policy.revision if policy else None
+    if body is None:
+        verdict, facts = Verdict(VerdictKind.QUARANTINED), BookFacts()
+    else:
+        facts = _facts(body, memory, policy, now)
+        verdict = judge(Case(body, policy, facts, now, receipt.arrived_at))
+    return Decision(book, receipt, verdict, facts, now, decision_id, intent_id, revision)
+
+
+def _facts(body: Intent | Malformed, memory: Book, policy: Policy | None, now: Instant) -> BookFacts:
+    if isinstance(body, Malformed) or policy is None:
+        return BookFacts(memory.state)
+    return memory.facts(body, policy.limits(body.symbol, body.strategy_id, body.side), now)
+
+
+def remember(decision: Decision) -> Remembered | None:
+    """What the book keeps of ``decision``; None for what was no well-formed intent."""
+    intent = decision.intent
+    if intent is None:
+        return None
+    confidence = None if intent.confidence is None else Decimal(repr(intent.confidence))
+    return Remembered(
+        decision.decision_id,
+        identity_of(intent),
+        intent.strategy_id,
+        intent.symbol,
+        intent.action,
+        confidence,
+        intent.timeframe,
+        decision.at,
+        decision.verdict.kind.promotes,
+    )
+
+
+def content_of(decision: Decision) -> Content:
+    """The body of a decision's record, but for what its place in the ledger adds."""
+    receipt, verdict = decision.receipt, decision.verdict
+    body = receipt.body
+    content: Content = {
+        "kind": "decision",
+        "sequence": receipt.sequence,
+        "subject": receipt.subject,
+        "decision_id": decision.decision_id,
+        "intent_id": decision.intent_id,
+        "at": iso(decision.at),
+        "arrived_at": iso(receipt.arrived_at),
+        "verdict": verdict.kind.value,
+        "policy_revision": decision.policy_revision,
+        "strategy_id": body.strategy_id if body else None,
+        "symbol": body.symbol if body else None,
+        "action": body.action if body else None,
+        "reasons": [_reason(reason) for reason in verdict.reasons],
+        "trace": {
+            "traceparent": receipt.trace.traceparent,
+            "tracestate": receipt.trace.tracestate,
+            "dropped": receipt.trace.dropped,
+        },
+    }
+    if receipt.undecodable is not None:
+        content["quarantine"] = _quarantine(receipt)
+        return content
+    content["payload"] = receipt.payload.decode("utf-8")
+    content["observed"] = _observed(verdict)
+    content["unevaluated"] = [seen.code.value for seen in verdict.observed if seen.outcome is Outcome.UNEVALUATED]
+    content["facts"] = _facts_content(decision.facts)
+    if isinstance(body, Intent):
+        content["memory"] = {"identity": identity_of(body), "confidence": body.confidence, "timeframe": body.timeframe}
+    if verdict.order is not None:
+        order = verdict.order
+        content["order"] = {"quantity": order.quantity, "notional": order.notional, "basis": order.basis}
+    if verdict.quantity is not None:
+        content["quantity"] = verdict.quantity
+    if verdict.kind.promotes:
+        content["signal_id"] = decision.signal_id
+    return content
+
+
+def _quarantine(receipt: Receipt) -> Content:
+    payload = receipt.payload
+    return {
+        "problem": receipt.undecodable,
+        "bytes": len(payload),
+        "sha256": hashlib.sha256(payload).hexdigest(),
+        "beginning_base64": base64.b64encode(payload[:PREVIEW]).decode("ascii"),
+    }
+
+
+def _reason(seen: Observation) -> dict[str, Scalar]:
+    return {"code": seen.code.value, "outcome": seen.outcome.value, **dict(seen.numbers)}
+
+
+def _observed(verdict: Verdict) -> dict[str, dict[str, Scalar]]:
+    return {
+        seen.code.value: {"outcome": seen.outcome.value, **dict(seen.numbers)}
+        for seen in verdict.observed
+        if seen.outcome is not Outcome.UNEVALUATED
+    }
+
+
+def _facts_content(facts: BookFacts) -> Content:
+    content: Content = {
+        "trading_state": facts.trading_state.value,
+        "duplicate_of": facts.duplicate_of,
+        "promoted_today": facts.promoted_today,
+        "promoted_last_minute": facts.promoted_last_minute,
+        "last_entry_at": None if facts.last_entry_at is None else iso(facts.last_entry_at),
+        "entries_today": facts.entries_today,
+    }
+    if facts.rivals:
+        content["rivals"] = [
+            {
+                "decision_id": rival.decision_id,
+                "strategy_id": rival.strategy_id,
+                "side": rival.side.value,
+                "confidence": rival.confidence,
+                "timeframe": rival.timeframe,
+                "at": iso(rival.at),
+            }
+            for rival in facts.rivals
+        ]
+    return content
+
+
+def remembered_of(content: dict[str, Json]) -> Remembered | None:
+    """What the book keeps of a decision, from its record: the same as `remember` gave when it was made."""
+    memory = content.get("memory")
+    if not isinstance(memory, dict):
+        return None
+    identity, confidence = memory.get("identity"), memory.get("confidence")
+    return Remembered(
+        str(content["decision_id"]),
+        tuple(str(key) for key in identity) if isinstance(identity, list) else (),
+        str(content["strategy_id"]),
+        str(content["symbol"]),
+        str(content["action"]),
+        None if confidence is None else Decimal(str(confidence)),
+        str(memory.get("timeframe")),
+        parse_instant(str(content["at"])),
+        VerdictKind(str(content["verdict"])).promotes,
+    )
+
+
+def facts_of(content: dict[str, Json]) -> BookFacts:
+    """The facts a decision was judged on, from its record."""
+    facts = content.get("facts")
+    if not isinstance(facts, dict):
+        return BookFacts()
+    last, duplicate, rivals = facts.get("last_entry_at"), facts.get("duplicate_of"), facts.get("rivals")
+    return BookFacts(
+        trading_state=TradingState(str(facts["trading_state"])),
+        duplicate_of=None if duplicate is None else str(duplicate),
+        promoted_today=_whole(facts.get("promoted_today")),
+        promoted_last_minute=_whole(facts.get("promoted_last_minute")),
+        last_entry_at=None if last is None else parse_instant(str(last)),
+        entries_today=_whole(facts.get("entries_today")),
+        rivals=tuple(_rival(item) for item in rivals if isinstance(item, dict)) if isinstance(rivals, list) else (),
+    )
+
+
+def _whole(value: Json) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _rival(item: dict[str, Json]) -> Rival:
+    return Rival(
+        str(item["decision_id"]),
+        str(item["strategy_id"]),
+        Side(str(item["side"])),
+        Decimal(str(item["confidence"])),
+        str(item["timeframe"]),
+        parse_instant(str(item["at"])),
+    )
+
+
+def judge_again(content: dict[str, Json], receipt: Receipt, policy: Policy | None) -> tuple[bool, Verdict]:
+    """Judge a recorded decision afresh from its own record; True where the verdict comes out the same to the byte."""
+    if receipt.body is None:
+        verdict = Verdict(VerdictKind.QUARANTINED)
+    else:
+        at = parse_instant(str(content["at"]))
+        verdict = judge(Case(receipt.body, policy, facts_of(content), at, receipt.arrived_at))
+    now = {
+        "verdict": verdict.kind.value,
+        "reasons": [_reason(reason) for reason in verdict.reasons],
+        "observed": _observed(verdict),
+        "quantity": verdict.quantity,
+    }
+    before = {
+        "verdict": content["verdict"],
+        "reasons": content["reasons"],
+        "observed": content.get("observed", {}),
+        "quantity": content.get("quantity"),
+    }
+    return record.decode(record.encode(now)) == before, verdict

@@ -1,0 +1,117 @@
+"""The judgement: `judge(case) -> Verdict`. Total and pure; equal cases give equal verdicts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from petrosa_cio.apps.nurse.case import Subject, minimum_quantity, round_down, subject_of
+from petrosa_cio.apps.nurse.controls.table import TABLE
+from petrosa_cio.apps.nurse.models import Intent, Malformed, Mode, Observation, Outcome, Verdict, VerdictKind
+from petrosa_cio.apps.nurse.reasons import Reason
+
+if TYPE_CHECKING:
+    from petrosa_cio.apps.nurse.case import Case
+    from petrosa_cio.apps.nurse.controls.table import Control
+    from petrosa_cio.apps.nurse.models import BookFacts, Side
+    from petrosa_cio.apps.nurse.policy import Limits, Policy
+
+_OBSERVED = {Outcome.BLOCK: Outcome.WOULD_BLOCK, Outcome.REDUCE: Outcome.WOULD_REDUCE}
+
+
+def judge(case: Case) -> Verdict:
+    """Return the verdict on ``case``: every reason that fired in table order, and what every check observed.
+
+    * malformed: blocked, naming every fault.
+    * a repeat: blocked, whatever the action.
+    * ``hold``: absorbed. ``close``: approved, in every trading state and with any fact missing.
+    * buy and sell: the whole table of controls. Approved exactly where no enforcing control fired.
+    """
+    match case.intent:
+        case Malformed() as malformed:
+            return _malformed(malformed)
+        case Intent() as intent:
+            duplicate = _duplicate(case.book)
+            side = intent.side
+            if duplicate is not None:
+                return Verdict(VerdictKind.BLOCKED, (duplicate,), (duplicate,))
+            if side is None:
+                return Verdict(VerdictKind.ABSORBED if intent.action == "hold" else VerdictKind.APPROVED)
+            if case.policy is None:
+                return _without_policy()
+            return _entry(case, intent, side, case.policy)
+
+
+def _malformed(malformed: Malformed) -> Verdict:
+    faults = tuple(f"{fault.field}: {fault.problem}" for fault in malformed.faults)
+    reason = Observation(Reason.MALFORMED_INTENT, Outcome.BLOCK, (("faults", faults),))
+    return Verdict(VerdictKind.BLOCKED, (reason,), (reason,))
+
+
+def _duplicate(book: BookFacts) -> Observation | None:
+    if book.duplicate_of is None:
+        return None
+    return Observation(Reason.DUPLICATE_INTENT, Outcome.BLOCK, (("duplicate_of", book.duplicate_of),))
+
+
+def _without_policy() -> Verdict:
+    reason = Observation(Reason.POLICY_UNAVAILABLE, Outcome.BLOCK, (("policy", None),))
+    return Verdict(VerdictKind.BLOCKED, (reason,), (reason,))
+
+
+def _entry(case: Case, intent: Intent, side: Side, policy: Policy) -> Verdict:
+    limits = policy.limits(intent.symbol, intent.strategy_id, side)
+    subject = subject_of(case, intent, limits, side)
+    reasons: list[Observation] = []
+    observed: list[Observation] = []
+    cap: Decimal | None = None
+    blocked = False
+    for control in TABLE:
+        mode = limits.modes.get(control.code, Mode.ENFORCE)
+        if mode is Mode.OFF:
+            continue
+        seen, left = _observe(control, subject, mode)
+        observed.append(seen)
+        if seen.outcome is Outcome.BLOCK:
+            blocked = True
+            reasons.append(seen)
+        elif seen.outcome is Outcome.REDUCE and left is not None:
+            cap = left if cap is None else min(cap, left)
+            reasons.append(seen)
+    if blocked:
+        return Verdict(VerdictKind.BLOCKED, tuple(reasons), tuple(observed), subject.order)
+    if cap is None:
+        return Verdict(VerdictKind.APPROVED, (), tuple(observed), subject.order)
+    return _reduce(subject, cap, reasons, observed)
+
+
+def _observe(control: Control, subject: Subject, mode: Mode) -> tuple[Observation, Decimal | None]:
+    finding = control.check(subject)
+    outcome = finding.outcome if mode is Mode.ENFORCE else _OBSERVED.get(finding.outcome, finding.outcome)
+    return Observation(control.code, outcome, finding.numbers), finding.cap
+
+
+def _reduce(subject: Subject, cap: Decimal, reasons: list[Observation], observed: list[Observation]) -> Verdict:
+    """Cut the order to ``cap``; what would fall under a minimum is blocked, or the engine would raise it again."""
+    sent = _quantity_to_send(subject, cap)
+    remaining = sent * subject.limits.required_number("quantity_multiplier")
+    least = _least_quantity(subject, subject.limits)
+    if sent <= 0 or remaining < least:
+        numbers = (("quantity", remaining), ("minimum_quantity", least))
+        reason = Observation(Reason.BELOW_MINIMUM_AFTER_REDUCTION, Outcome.BLOCK, numbers)
+        return Verdict(VerdictKind.BLOCKED, (*reasons, reason), (*observed, reason), subject.order)
+    return Verdict(VerdictKind.REDUCED, tuple(reasons), tuple(observed), subject.order, sent)
+
+
+def _quantity_to_send(subject: Subject, cap: Decimal) -> Decimal:
+    """The quantity to write on the signal: the engine multiplies it again, and rounding never ends above the cap."""
+    return round_down(cap / subject.limits.required_number("quantity_multiplier"), subject.case, subject.limits)
+
+
+def _least_quantity(subject: Subject, limits: Limits) -> Decimal:
+    bounds = (
+        minimum_quantity(subject.case, limits, subject.price),
+        limits.number("quantity_min"),
+        limits.required_number("min_position_size_usd") / subject.price,
+    )
+    return max(bound for bound in bounds if bound is not None)

@@ -1,0 +1,87 @@
+"""What the Nurse asks of the world. Each docstring is the promise an implementation makes; a contract suite holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from petrosa_cio.apps.nurse.models import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """One record of a ledger as it was stored.
+
+    ``body`` is exactly the bytes that ``hash`` covers together with ``prev`` (see `record`). ``measured`` is what was
+    measured about the decision and is not covered by the hash: JSON text, or empty.
+    """
+
+    book: str
+    index: int
+    prev: str
+    hash: str
+    body: bytes
+    stored_at: Instant
+    measured: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSignal:
+    """One message of the outbox: the signal of the decision that judged intent ``sequence``."""
+
+    book: str
+    sequence: int
+    subject: str
+    body: bytes
+    stored_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCursor:
+    """How far a book has been carried into a store: the last ledger index and outbox sequence, 0 where none."""
+
+    ledger_index: int = 0
+    ledger_head: str = ""
+    outbox_sequence: int = 0
+
+
+class DecisionStore(Protocol):
+    """The query store: a projection of ledger and outbox, never the truth itself.
+
+    * `append` is atomic: records, signals and cursor are all kept or none is. Records must continue the book's
+      cursor without gap (index = cursor + 1, ...); a repeat of records already kept is ignored, so a projector that
+      was killed may send a batch again. Anything else raises StoreError and keeps nothing.
+    * Readers see whole batches only. Order is ledger order.
+    * Every method raises StoreError when the store cannot be read or written; nothing else.
+    """
+
+    def cursor(self, book: str) -> StoreCursor:
+        """How far ``book`` has been carried into this store."""
+
+    def append(self, book: str, records: Sequence[StoredRecord], signals: Sequence[StoredSignal],
+               outbox_sequence: int) -> None:
+        """Keep a batch and move the cursor, atomically. ``outbox_sequence`` is the last one read (0: unchanged)."""
+
+    def find(self, decision_id: str) -> StoredRecord | None:
+        """The record of a decision, by its id or an unambiguous beginning of at least 8 characters."""
+
+    def policy(self, revision: str) -> StoredRecord | None:
+        """The latest record that put the policy with this revision in force."""
+
+    def signal(self, book: str, sequence: int) -> StoredSignal | None:
+        """The signal promoted for an intent, if one was."""
+
+    def expiry(self, book: str, sequence: int) -> StoredRecord | None:
+        """The record that says that an approved intent expired unpromoted, if it did."""
+
+    def records(self, book: str, after: int = 0) -> Iterator[StoredRecord]:
+        """All records of ``book`` with an index above ``after``, in order, without holding them all in memory."""
+
+    def books(self) -> tuple[str, ...]:
+        """Every book that has a record here, by name."""
+
+    def close(self) -> None:
+        """Release the store. Idempotent."""

@@ -1,0 +1,1 @@
+"""Markets: recorded, live and synthetic."""

@@ -1,0 +1,1 @@
+"""NATS: the wire codec, the link, the ledger and the interceptor."""

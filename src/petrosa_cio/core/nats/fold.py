@@ -1,0 +1,109 @@
+"""A book folded from its ledger: position, memory and the promises that are still open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from petrosa_cio.apps.nurse.book import Book
+from petrosa_cio.apps.nurse.decision import remembered_of
+from petrosa_cio.apps.nurse.models import SECOND, Intent, parse_instant
+from petrosa_cio.core.nats import subjects, wire
+from petrosa_cio.core.nats.ledger import Position, position_after
+from petrosa_cio.errors import LedgerError
+
+if TYPE_CHECKING:
+    from petrosa_cio.apps.nurse.models import Json, Receipt
+    from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.core.nats.link import Delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A recorded decision whose signal must leave, or expire. ``index`` is its record's."""
+
+    index: int
+    receipt: Receipt
+    intent: Intent
+    decision_id: str
+    signal_id: str
+    quantity: float | None
+
+    @property
+    def sequence(self) -> int:
+        """Sequence of the intent."""
+        return self.receipt.sequence
+
+
+def receipt_of(content: dict[str, Json]) -> Receipt:
+    """The receipt that a decision record was made from, decoded again from the recorded payload and trace."""
+    trace = content.get("trace")
+    carried = trace if isinstance(trace, dict) else {}
+    parent, state = carried.get("traceparent"), carried.get("tracestate")
+    headers = {name: str(value) for name, value in (("traceparent", parent), ("tracestate", state)) if value}
+    payload = str(content.get("payload", "")).encode()
+    arrived_at = parse_instant(str(content["arrived_at"]))
+    return wire.receive(int(str(content["sequence"])), str(content["subject"]), payload, headers, arrived_at)
+
+
+def promise_of(index: int, content: dict[str, Json]) -> Promise:
+    """The promise that an approved or reduced decision made. Raises LedgerError where its payload is no intent."""
+    receipt = receipt_of(content)
+    if not isinstance(receipt.body, Intent):
+        msg = f"record {index} promises a signal for what is no intent"
+        raise LedgerError(msg)
+    quantity = content.get("quantity")
+    return Promise(
+        index,
+        receipt,
+        receipt.body,
+        str(content["decision_id"]),
+        str(content["signal_id"]),
+        None if quantity is None else float(str(quantity)),
+    )
+
+
+@dataclass(slots=True)
+class Folded:
+    """What the ledger says so far. Fold every record in order; a broken chain raises LedgerError."""
+
+    book: str
+    policy: Policy
+    position: Position = field(init=False)
+    memory: Book = field(init=False)
+    open: dict[int, Promise] = field(default_factory=dict)
+    """Promises not known to be settled, by intent sequence."""
+
+    def __post_init__(self) -> None:
+        self.position = Position(self.book)
+        self.memory = Book(int(self.policy.longest("duplicate_window_seconds")) * SECOND)
+
+    def take(self, message: Delivered, *, first: bool = False) -> None:
+        """Fold one ledger message. ``first`` marks the one a reading starts from, whose predecessor is not known."""
+        found, content = position_after(self.book, message)
+        if not first and message.headers.get(subjects.PREV_HEADER) != self.position.head:
+            msg = f"ledger of {self.book}: record {found.index} does not continue record {self.position.index}"
+            raise LedgerError(msg)
+        self.position = found
+        match content.get("kind"):
+            case "decision":
+                self._decision(found.index, content)
+            case "expired":
+                self.open.pop(int(str(content.get("sequence"))), None)
+            case _:
+                pass
+
+    def _decision(self, index: int, content: dict[str, Json]) -> None:
+        remembered = remembered_of(content)
+        if remembered is None:
+            return
+        self.memory.fold(remembered)
+        if remembered.promoted:
+            promise = promise_of(index, content)
+            self.open[promise.sequence] = promise
+
+    def forget_settled(self) -> None:
+        """Drop the promises that the latest record says are settled."""
+        self.open = {key: promise for key, promise in self.open.items() if promise.index > self.position.settled}
+
+

@@ -1,0 +1,476 @@
+"""The interceptor: intents in, decisions recorded, signals out. One loop per book, a fold over the intent stream.
+
+recover → stand by (only after another gate fenced us) → lead, until fenced or interrupted, then again from recover.
+The ledger is the cursor: what is recorded is acted on and never judged anew; what is not recorded never happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from petrosa_cio.apps.nurse.book import DAY
+from petrosa_cio.apps.nurse.decision import content_of, decide, remember
+from petrosa_cio.apps.nurse.models import iso, parse_instant
+from petrosa_cio.core.nats import subjects, wire
+from petrosa_cio.core.nats.fold import Folded, Promise
+from petrosa_cio.core.nats.ledger import entry, position_after
+from petrosa_cio.core.nats.link import Interrupted, settled
+from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.errors import Fenced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nats.js.api import PubAck
+
+    from petrosa_cio.apps.nurse.decision import Content, Decision, Totals
+    from petrosa_cio.apps.nurse.models import Instant, Receipt
+    from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.core.nats.ledger import Position
+    from petrosa_cio.core.nats.link import Delivered, Link
+
+IN_FLIGHT = 512
+"""Records and signals under way at most; beyond it reading pauses and the stream holds what waits."""
+
+STALL_SECONDS = 5.0
+"""An acknowledgement that takes longer is given up for lost: recover rather than wait."""
+
+TAKE_OVER_SECONDS = 0.05
+"""A standing-by gate that sees an intent wait this long, and the ledger not move, leads: well inside 200 ms."""
+
+SHORT_LEDGER = 50_000
+"""A ledger up to this many records is folded whole at recovery; of a longer one, only what a limit can still count."""
+
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class GateTerms:
+    """What a gate is started with. ``event_clock`` takes now from the recording and enforces no timeout: replay only."""
+
+    book: str
+    policy: Policy
+    now: Callable[[], Instant]
+    event_clock: bool = False
+
+
+@dataclass(slots=True)
+class GateCounters:
+    """What happened in this gate process since it started; every way an intent can turn has a name here."""
+
+    judged: int = 0
+    promoted: int = 0
+    already_settled: int = 0
+    expired: int = 0
+    gaps: int = 0
+    quarantined: int = 0
+    traces_dropped: int = 0
+    fenced: int = 0
+    interrupted: int = 0
+    recoveries: int = 0
+
+    def content(self) -> dict[str, int]:
+        """As shown by status."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A record or a signal that was sent and is not yet acknowledged."""
+
+    future: asyncio.Future[PubAck]
+    since: float
+    index: int
+    promise: Promise | None
+
+
+@dataclass(slots=True)
+class Gate:
+    """One gate of one book. Several may run: the ledger lets only one advance at a time."""
+
+    link: Link
+    terms: GateTerms
+    log: Callable[[str, dict[str, object]], None]
+    counters: GateCounters = field(default_factory=GateCounters)
+    state: str = "starting"
+    folded: Folded = field(init=False)
+    _records: deque[_UnderWay] = field(default_factory=deque)
+    _signals: deque[_UnderWay] = field(default_factory=deque)
+    _sent: asyncio.Event = field(default_factory=asyncio.Event)
+    _promised: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
+    _appending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.folded = Folded(self.terms.book, self.terms.policy)
+
+    @property
+    def position(self) -> Position:
+        """Where this gate believes the ledger stands."""
+        return self.folded.position
+
+    def stop(self) -> None:
+        """Ask the gate to finish what it has recorded and return from `run`."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Judge until `stop`. Raises LedgerError where the ledger is unsound: then nothing may be promoted."""
+        fenced = False
+        while not self._stop.is_set():
+            try:
+                await self.link.restored()
+                await self._recover()
+                if fenced:
+                    await self._stand_by()
+                fenced = False
+                if not self._stop.is_set():
+                    await self._lead()
+            except Fenced as error:
+                fenced = True
+                self.counters.fenced += 1
+                self.log("fenced", {"why": str(error)})
+            except Interrupted as error:
+                self.counters.interrupted += 1
+                self.log("interrupted", {"why": str(error)})
+                await asyncio.sleep(0.05)  # not a tight loop against a server that is restarting
+        self.state = "stopped"
+
+    # -- recover -----------------------------------------------------------------------------------------------------
+
+    async def _recover(self) -> None:
+        """Rebuild position, memory and open promises from the ledger."""
+        self.state = "recovering"
+        self.counters.recoveries += 1
+        self._abandon()
+        book = self.terms.book
+        self.folded = Folded(book, self.terms.policy)
+        last = await self.link.last(subjects.ledger_stream(book), subjects.ledger_subject(book))
+        if last is None:
+            first = (await self.link.state(subjects.INTENTS_STREAM)).first
+            self.folded.position = replace(self.position, cursor=max(first - 1, 0))
+        else:
+            await self._fold_up_to(last)
+        self.log("recovered", {"index": self.position.index, "cursor": self.position.cursor})
+
+    async def _fold_up_to(self, last: Delivered) -> None:
+        target, _ = position_after(self.terms.book, last)
+        start = await self._first_needed(target)
+        first = True
+        async with self.link.read(subjects.ledger_stream(self.terms.book), start) as reader:
+            async for batch in reader.batches():
+                for message in batch:
+                    self.folded.take(message, first=first and start > 1)
+                    first = False
+                if self.position.index >= target.index:
+                    self.folded.forget_settled()
+                    return
+
+    async def _first_needed(self, target: Position) -> int:
+        """Index to fold from: everything that a limit can still count, and everything not known to be settled."""
+        if target.index <= SHORT_LEDGER or self.terms.event_clock:
+            return 1
+        oldest = self.terms.now() - max(DAY, self.folded.memory.retention)
+        stream = subjects.ledger_stream(self.terms.book)
+        low, high = 1, target.index
+        while low < high:
+            middle = (low + high) // 2
+            if (await self.link.at(stream, middle)).stored_at < oldest:
+                low = middle + 1
+            else:
+                high = middle
+        return min(low, target.settled + 1)
+
+    def _abandon(self) -> None:
+        """Drop what was in flight: the ledger knows what became of it."""
+        for under_way in (*self._records, *self._signals):
+            under_way.future.cancel()
+        self._records.clear()
+        self._signals.clear()
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._appending = asyncio.Lock()
+
+    # -- stand by ----------------------------------------------------------------------------------------------------
+
+    async def _stand_by(self) -> None:
+        """Follow the ledger while another gate leads; return when an intent waits and the ledger does not move."""
+        self.state = "standing by"
+        async with self.link.read(subjects.ledger_stream(self.terms.book), self.position.index + 1) as reader:
+
+            async def follow() -> None:
+                async for batch in reader.batches():
+                    for message in batch:
+                        self.folded.take(message)
+                    self.folded.forget_settled()
+
+            await first_failure(follow(), self._until_leader_is_silent(), self._watch())
+
+    async def _until_leader_is_silent(self) -> None:
+        loop = asyncio.get_running_loop()
+        seen, since = self.position.cursor, loop.time()
+        while not self._stop.is_set():
+            last = (await self.link.state(subjects.INTENTS_STREAM)).last
+            if last <= self.position.cursor or self.position.cursor != seen:
+                seen, since = self.position.cursor, loop.time()
+            elif loop.time() - since > TAKE_OVER_SECONDS:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    # -- lead --------------------------------------------------------------------------------------------------------
+
+    async def _lead(self) -> None:
+        """Judge what comes, until stopped, fenced or interrupted."""
+        self.state = "leading"
+        if self.position.policy_revision != self.terms.policy.revision:
+            policy = self.terms.policy
+            await self._record_now({"kind": "policy", "policy_revision": policy.revision, "policy": policy.content})
+        for promise in sorted(self.folded.open.values(), key=lambda promise: promise.index):
+            await self._honour(promise)
+        self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
+        await first_failure(self._judge(), self._promote(), self._confirm(), self._watch())
+
+    async def _record_now(self, content: Content) -> None:
+        """Append one record that judges nothing and wait for it, with nothing else in flight."""
+        position = self.position
+        made = entry(position, content, position.cursor, position.totals, self.terms.policy.revision)
+        await self.link.stored(subjects.ledger_subject(self.terms.book), made.body, made.headers)
+        self.folded.position = made.position
+
+    async def _judge(self) -> None:
+        """Read intents in order from the cursor on, and append a record for each."""
+        async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
+            async for batch in reader.batches():
+                for message in batch:
+                    if self._stop.is_set():
+                        await asyncio.Future()  # nothing new; `_watch` ends us once what is under way is settled
+                    if message.sequence > self.position.cursor + 1:
+                        await self._gap(message.sequence)
+                    await self._room.acquire()
+                    await self._take(message)
+
+    async def _gap(self, upto: int) -> None:
+        """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
+        first, last = self.position.cursor + 1, upto - 1
+        count = last - first + 1
+        self.counters.gaps += count
+        self.log("gap", {"from": first, "to": last})
+        await self._room.acquire()
+        content: Content = {"kind": "gap", "from": first, "to": last, "count": count}
+        await self._append(content, lambda totals: replace(totals, gap=totals.gap + count), cursor=last)
+
+    async def _take(self, message: Delivered) -> None:
+        receipt = self._receive(message)
+        now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
+        decision = decide(self.terms.book, receipt, self.folded.memory, self.terms.policy, now)
+        self.counters.judged += 1
+        self.counters.traces_dropped += receipt.trace.dropped
+        if receipt.undecodable is not None:
+            await self._quarantine(receipt)
+        remembered = remember(decision)
+        if remembered is not None:
+            self.folded.memory.fold(remembered)
+        kind = decision.verdict.kind
+        await self._append(
+            content_of(decision),
+            lambda totals: totals.judged(kind),
+            cursor=receipt.sequence,
+            promise=_promise(decision),
+            measured="" if self.terms.event_clock else f'{{"judged_after_us":{(now - receipt.arrived_at) // 1000}}}',
+        )
+
+    def _receive(self, message: Delivered) -> Receipt:
+        arrived_at = message.stored_at // 1000 * 1000
+        if self.terms.event_clock:
+            recorded = message.headers.get(subjects.RECORDED_AT_HEADER)
+            arrived_at = parse_instant(recorded) if recorded else arrived_at
+        return wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
+
+    async def _quarantine(self, receipt: Receipt) -> None:
+        """Keep the raw bytes before the decision that refers to them. A second gate finds them already kept."""
+        self.counters.quarantined += 1
+        room = self.link.max_payload - 1024
+        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Cio-Subject": receipt.subject[:512]}
+        if len(receipt.payload) > room:
+            headers["Cio-Cut-To"] = str(room)
+        subject = subjects.quarantine_subject(self.terms.book, receipt.sequence)
+        try:
+            await self.link.stored(subject, receipt.payload[:room], headers)
+        except Fenced:
+            self.counters.already_settled += 1
+
+    async def _append(
+        self,
+        content: Content,
+        count: Callable[[Totals], Totals],
+        *,
+        cursor: int | None = None,
+        promise: Promise | None = None,
+        measured: str = "",
+    ) -> None:
+        """Send one record, fenced, without waiting. It holds one place of `_room` until it is settled.
+
+        One at a time: the position a record continues must be the one that the record sent before it left behind.
+        """
+        async with self._appending:
+            position = self.position
+            made = entry(
+                position,
+                content,
+                position.cursor if cursor is None else cursor,
+                count(position.totals),
+                self.terms.policy.revision,
+                measured,
+            )
+            self.folded.position = made.position
+            if promise is not None:
+                promise = replace(promise, index=made.position.index)
+                self.folded.open[promise.sequence] = promise
+            future = await self.link.append(subjects.ledger_subject(self.terms.book), made.body, made.headers)
+            now = asyncio.get_running_loop().time()
+            self._records.append(_UnderWay(future, now, made.position.index, promise))
+            self._sent.set()
+
+    # -- promote -----------------------------------------------------------------------------------------------------
+
+    async def _promote(self) -> None:
+        """As each record is acknowledged, in order, send its signal."""
+        while True:
+            if not self._records:
+                self._sent.clear()
+                await self._sent.wait()
+            under_way = self._records[0]
+            await settled(under_way.future)
+            if under_way.promise is not None:
+                await self._send(under_way.promise)
+            else:
+                self._settle_to(under_way.index)
+                self._room.release()
+            self._records.popleft()
+
+    async def _send(self, promise: Promise) -> None:
+        if self._too_late(promise):
+            if not await self._expire(promise):
+                self._room.release()
+            return
+        subject, body, headers = self._signal(promise)
+        future = await self.link.append(subject, body, headers)
+        now = asyncio.get_running_loop().time()
+        self._signals.append(_UnderWay(future, now, promise.index, promise))
+        self._promised.set()
+
+    def _signal(self, promise: Promise) -> tuple[str, bytes, dict[str, str]]:
+        body = wire.signal_body(
+            promise.receipt, promise.intent, promise.decision_id, promise.signal_id, promise.quantity
+        )
+        headers = wire.trace_headers(promise.receipt.trace)
+        headers.update(self._settlement(promise.sequence))
+        token = wire.subject_token(promise.intent.strategy_id)
+        return subjects.outbox_signal(self.terms.book, promise.sequence, token), body, headers
+
+    def _settlement(self, sequence: int) -> dict[str, str]:
+        """Expectation under which an intent is settled at most once, by a signal or by an expiry."""
+        return {
+            "Nats-Expected-Last-Subject-Sequence": "0",
+            "Nats-Expected-Last-Subject-Sequence-Subject": subjects.outbox_settlement(self.terms.book, sequence),
+        }
+
+    async def _confirm(self) -> None:
+        """As each signal is acknowledged, in order, count its promise as kept."""
+        while True:
+            if not self._signals:
+                self._promised.clear()
+                await self._promised.wait()
+            under_way = self._signals[0]
+            try:
+                await settled(under_way.future)
+                self.counters.promoted += 1
+            except Fenced:
+                self.counters.already_settled += 1
+            if under_way.promise is not None:
+                self.folded.open.pop(under_way.promise.sequence, None)
+            self._settle_to(under_way.index)
+            self._signals.popleft()
+            self._room.release()
+
+    def _settle_to(self, index: int) -> None:
+        """Move the mark below which every promise is settled: up to before the oldest open one."""
+        oldest = next(iter(self.folded.open.values()), None)
+        mark = index if oldest is None else oldest.index - 1
+        if mark > self.position.settled:
+            self.folded.position = replace(self.position, settled=mark)
+
+    def _too_late(self, promise: Promise) -> bool:
+        """Whether promotion may no longer begin. What reduces risk is never too late."""
+        if self.terms.event_clock or not promise.intent.adds_risk:
+            return False
+        intent = promise.intent
+        limits = self.terms.policy.limits(intent.symbol, intent.strategy_id, intent.side)
+        allowed = int(limits.required_number("governance_timeout_ms")) * 1_000_000
+        return self.terms.now() - promise.receipt.arrived_at > allowed
+
+    async def _expire(self, promise: Promise) -> bool:
+        """Bar the signal for good, then record that it expired. False where its signal was sent before: that stands."""
+        sequence = promise.sequence
+        try:
+            await self.link.stored(
+                subjects.outbox_expired(self.terms.book, sequence), b"", self._settlement(sequence)
+            )
+        except Fenced:
+            kept = await self.link.last(
+                subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, sequence)
+            )
+            if kept is None or not kept.subject.endswith(".expired"):
+                self.counters.already_settled += 1
+                self.folded.open.pop(sequence, None)
+                return False
+        self.counters.expired += 1
+        self.folded.open.pop(sequence, None)
+        content: Content = {
+            "kind": "expired",
+            "sequence": sequence,
+            "decision_id": promise.decision_id,
+            "at": iso(self.terms.now()),
+        }
+        await self._append(content, lambda totals: replace(totals, expired=totals.expired + 1))
+        return True
+
+    async def _honour(self, promise: Promise) -> None:
+        """Keep or expire a promise that recovery found open, with nothing else in flight."""
+        if self._too_late(promise):
+            await self._room.acquire()
+            if not await self._expire(promise):
+                self._room.release()
+            return
+        subject, body, headers = self._signal(promise)
+        try:
+            await self.link.stored(subject, body, headers)
+            self.counters.promoted += 1
+        except Fenced:
+            self.counters.already_settled += 1
+        self.folded.open.pop(promise.sequence, None)
+
+    # -- watch -------------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Break off when the connection is lost or an acknowledgement stalls; return once stopped and settled."""
+        loop = asyncio.get_running_loop()
+        while not (self._stop.is_set() and not self._records and not self._signals):
+            for under_way in (*list(self._records)[:1], *list(self._signals)[:1]):
+                if loop.time() - under_way.since > STALL_SECONDS:
+                    msg = f"no acknowledgement for {STALL_SECONDS:g} s"
+                    raise Interrupted(msg)
+            if self.link.lost.is_set():
+                msg = "connection lost"
+                raise Interrupted(msg)
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _promise(decision: Decision) -> Promise | None:
+    intent = decision.intent
+    if intent is None or not decision.verdict.kind.promotes:
+        return None
+    quantity = None if decision.verdict.quantity is None else float(decision.verdict.quantity)
+    return Promise(0, decision.receipt, intent, decision.decision_id, decision.signal_id, quantity)

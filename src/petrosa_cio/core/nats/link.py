@@ -1,0 +1,455 @@
+"""The link to NATS: one connection, its streams, ordered reading and pipelined, fenced publishing.
+
+The only room that imports ``nats``. Its exceptions stop here and become BusError, Fenced or Interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    RePublish,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+
+from petrosa_cio.core.nats import subjects
+from petrosa_cio.errors import BusError, Fenced
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js.api import PubAck, StreamInfo
+    from nats.js.client import JetStreamContext
+
+WRONG_LAST_ID = 10070
+WRONG_LAST_SEQUENCE = 10071
+HEARTBEAT_SECONDS = 1.0
+SILENCE_SECONDS = 3.0
+"""A reader that hears neither message nor heartbeat this long is taken for cut off and made anew."""
+
+DAY_SECONDS = 86_400.0
+_STATUS_HEADER = "Status"
+_CONTROL = "100"
+
+
+class Interrupted(BusError):
+    """The connection or a reader broke off. Nothing is known of what was in flight: recover from the ledger."""
+
+
+class Delivered(NamedTuple):
+    """One message of a stream, as stored."""
+
+    sequence: int
+    subject: str
+    headers: Mapping[str, str]
+    data: bytes
+    stored_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """First and last sequence of a stream and how many messages it holds."""
+
+    first: int
+    last: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the intent stream, the outbox and the quarantine keep messages, in days. The ledger keeps all."""
+
+    intents_days: float = 7.0
+    outbox_days: float = 30.0
+    quarantine_days: float = 90.0
+    replicas: int = 1
+
+
+class Link:
+    """A connection that heals itself. ``lost`` is set whenever it breaks; `restored` waits until it is back."""
+
+    def __init__(self, client: Client, lost: asyncio.Event) -> None:
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=1_000_000)
+        self.lost = lost
+
+    @classmethod
+    async def open(
+        cls, url: str, name: str, *, credentials: str | None = None, on_event: Callable[[str], None] | None = None,
+        patience: float = 10.0,
+    ) -> Self:
+        """Connect to ``url``. Raises BusError after ``patience`` seconds without an answer."""
+        lost = asyncio.Event()
+        report = on_event or (lambda _: None)
+
+        async def disconnected() -> None:  # noqa: RUF029  the client wants a coroutine
+            lost.set()
+            report("disconnected")
+
+        async def reconnected() -> None:  # noqa: RUF029
+            report("reconnected")
+
+        async def errored(error: Exception) -> None:  # noqa: RUF029
+            report(f"error: {error!r}")
+
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    try:
+                        client = await nats.connect(
+                            url,
+                            name=name,
+                            user_credentials=credentials,
+                            max_reconnect_attempts=-1,
+                            reconnect_time_wait=0.05,
+                            connect_timeout=2,
+                            ping_interval=5,
+                            max_outstanding_pings=2,
+                            allow_reconnect=True,
+                            disconnected_cb=disconnected,
+                            reconnected_cb=reconnected,
+                            error_cb=errored,
+                        )
+                        break
+                    except (OSError, nats.errors.Error) as error:
+                        report(f"cannot connect: {error!r}")
+                        await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            msg = f"cannot reach NATS at {_public(url)} within {patience:g} s"
+            raise BusError(msg) from error
+        return cls(client, lost)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands now."""
+        return self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """Largest message the server takes, in bytes."""
+        return self._client.max_payload
+
+    async def restored(self) -> None:
+        """Wait until the connection stands again, and clear ``lost``."""
+        while not self._client.is_connected:
+            if self._client.is_closed:
+                msg = "the connection to NATS was closed"
+                raise BusError(msg)
+            await asyncio.sleep(0.02)
+        self.lost.clear()
+
+    async def close(self) -> None:
+        """Flush what is buffered and close."""
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            if self._client.is_connected:
+                await self._client.flush(timeout=2)
+        await self._client.close()
+
+    async def require_jetstream(self) -> None:
+        """Raise BusError, saying how to enable it, where the server has no JetStream."""
+        try:
+            await self._js.account_info()
+        except (nats.errors.NoRespondersError, nats.js.errors.ServiceUnavailableError, nats.js.errors.APIError) as error:
+            msg = (
+                "this nats-server has no JetStream, without which nothing can be recorded. Start it with "
+                "`nats-server -js -sd DIR`, or put `jetstream { store_dir: DIR }` into its configuration"
+            )
+            raise BusError(msg) from error
+        except (nats.errors.Error, TimeoutError) as error:
+            msg = f"JetStream did not answer: {error!r}"
+            raise Interrupted(msg) from error
+
+    async def ensure_streams(self, book: str, signal_subject: str, retention: Retention) -> None:
+        """Create or update the streams of ``book``. ``signal_subject`` may hold ``{strategy_id}`` as its last token."""
+        source = f"cio.outbox.{book}.*.signal.*"
+        destination = signal_subject.replace("{strategy_id}", "{{wildcard(2)}}")
+        days, copies = DAY_SECONDS, retention.replicas
+        await self._ensure(
+            StreamConfig(
+                name=subjects.INTENTS_STREAM,
+                description="Every intent as it arrived",
+                subjects=list(subjects.INTENT_SUBJECTS),
+                max_age=retention.intents_days * days,
+                duplicate_window=0.1,
+                num_replicas=copies,
+            )
+        )
+        await self._ensure(
+            StreamConfig(
+                name=subjects.ledger_stream(book),
+                description="One record per decision, hash-chained: the truth",
+                subjects=[subjects.ledger_subject(book)],
+                deny_delete=True,
+                deny_purge=True,
+                duplicate_window=10,
+                num_replicas=copies,
+            )
+        )
+        await self._ensure(
+            StreamConfig(
+                name=subjects.outbox_stream(book),
+                description="Signals of promoted decisions; the server republishes each once",
+                subjects=[f"cio.outbox.{book}.>"],
+                max_age=retention.outbox_days * days,
+                duplicate_window=0.1,
+                republish=RePublish(src=source, dest=destination),
+                num_replicas=copies,
+            )
+        )
+        await self._ensure(
+            StreamConfig(
+                name=subjects.QUARANTINE_STREAM,
+                description="Raw bytes of what could not be decoded",
+                subjects=list(subjects.QUARANTINE_SUBJECTS),
+                max_age=retention.quarantine_days * days,
+                duplicate_window=0.1,
+                num_replicas=copies,
+            )
+        )
+
+    async def _ensure(self, config: StreamConfig) -> None:
+        config.retention, config.storage, config.allow_direct = RetentionPolicy.LIMITS, StorageType.FILE, True
+        try:
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                info = await self._js.stream_info(config.name or "")
+                if not _same(info, config):
+                    await self._js.update_stream(config)
+                return
+            await self._js.add_stream(config)
+        except nats.js.errors.APIError as error:
+            msg = f"stream {config.name}: {error.description} (subjects {', '.join(config.subjects or [])})"
+            raise BusError(msg) from error
+        except (nats.errors.Error, TimeoutError) as error:
+            msg = f"stream {config.name}: {error!r}"
+            raise Interrupted(msg) from error
+
+    async def state(self, stream: str) -> StreamState:
+        """First, last and count of ``stream``."""
+        with _mapped():
+            info = await self._js.stream_info(stream)
+        return StreamState(info.state.first_seq, info.state.last_seq, info.state.messages)
+
+    async def last(self, stream: str, subject: str) -> Delivered | None:
+        """The last message on ``subject``, asked of the stream's leader; None where there is none."""
+        with _mapped():
+            try:
+                found = await self._js.get_last_msg(stream, subject)
+            except nats.js.errors.NotFoundError:
+                return None
+        return Delivered(found.seq or 0, found.subject or subject, found.headers or {}, found.data or b"", 0)
+
+    async def at(self, stream: str, sequence: int) -> Delivered:
+        """The message with ``sequence``. Raises Interrupted where it cannot be read."""
+        with _mapped():
+            try:
+                found = await self._js.get_msg(stream, sequence)
+            except nats.js.errors.NotFoundError as error:
+                msg = f"{stream} has no message {sequence}"
+                raise Interrupted(msg) from error
+        stored_at = int(found.time.timestamp() * 1_000_000) * 1000 if found.time else 0
+        return Delivered(sequence, found.subject or "", found.headers or {}, found.data or b"", stored_at)
+
+    async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+        """Publish outside JetStream: at most once, to whoever listens."""
+        with _mapped():
+            await self._client.publish(subject, data, headers=headers)
+
+    async def flush(self) -> None:
+        """Wait until the server has taken what was published."""
+        with _mapped():
+            await self._client.flush(timeout=5)
+
+    async def append(
+        self, subject: str, data: bytes, headers: dict[str, str]
+    ) -> asyncio.Future[PubAck]:
+        """Publish to a stream without waiting; the future brings the acknowledgement (see `settled`)."""
+        with _mapped():
+            return await self._js.publish_async(subject, data, headers=headers)
+
+    async def stored(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
+        """Publish to a stream and return the sequence. Raises Fenced where the expectation in ``headers`` fails."""
+        with _mapped():
+            ack = await self._js.publish(subject, data, headers=headers, timeout=5)
+        return ack.seq
+
+    async def answer(self, subject: str, reply: Callable[[], Awaitable[bytes]]) -> None:
+        """Answer every request on ``subject``; messages without a reply subject are ignored."""
+
+        async def respond(message: Msg) -> None:
+            if message.reply:
+                await message.respond(await reply())
+
+        with _mapped():
+            await self._client.subscribe(subject, cb=respond)
+
+    async def request(self, subject: str, timeout: float) -> bytes | None:  # noqa: ASYNC109  the protocol's own term
+        """The first answer to a request; None where nobody answers in ``timeout`` seconds."""
+        try:
+            return (await self._client.request(subject, b"", timeout=timeout)).data
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError, TimeoutError):
+            return None
+
+    async def listen(self, subject: str, heard: Callable[[str, Mapping[str, str], bytes], None]) -> None:
+        """Hand every core message on ``subject`` to ``heard``, in order; the subscription survives reconnection."""
+
+        async def hear(message: Msg) -> None:  # noqa: RUF029
+            heard(message.subject, message.headers or {}, message.data)
+
+        with _mapped():
+            await self._client.subscribe(subject, cb=hear)
+
+    async def anchor(self, key: str, value: bytes) -> None:
+        """Keep ``value`` under ``key`` in the bucket of anchored chain heads, with history."""
+        with _mapped():
+            try:
+                bucket = await self._js.key_value(subjects.HEADS_BUCKET)
+            except nats.js.errors.NotFoundError:
+                bucket = await self._js.create_key_value(bucket=subjects.HEADS_BUCKET, history=64)
+            await bucket.put(key, value)
+
+    def read(self, stream: str, start: int) -> Reader:
+        """A reader of ``stream`` from sequence ``start`` on, in order, without acknowledgement."""
+        return Reader(self._client, self._js, stream, start)
+
+
+class Reader:
+    """Ordered reading: an ephemeral consumer whose every gap, silence or loss raises Interrupted.
+
+    Use as an async context manager; `batches` yields what has arrived, at least one message at a time. Flow control is
+    answered only when the messages before it have been taken, so what is buffered here stays bounded.
+    """
+
+    def __init__(self, client: Client, js: JetStreamContext, stream: str, start: int) -> None:
+        self._client = client
+        self._js = js
+        self._stream = stream
+        self._start = max(start, 1)
+        self._buffer: list[Msg] = []
+        self._arrived = asyncio.Event()
+        self._heard = 0.0
+        self._next_delivery = 1
+
+    async def __aenter__(self) -> Self:
+        inbox = self._client.new_inbox()
+        with _mapped():
+            self._subscription = await self._client.subscribe(inbox, cb=self._take)
+            await self._js.add_consumer(
+                self._stream,
+                ConsumerConfig(
+                    deliver_subject=inbox,
+                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                    opt_start_seq=self._start,
+                    ack_policy=AckPolicy.NONE,
+                    max_deliver=1,
+                    flow_control=True,
+                    idle_heartbeat=HEARTBEAT_SECONDS,
+                    inactive_threshold=30,
+                    mem_storage=True,
+                    num_replicas=1,
+                ),
+            )
+        self._heard = asyncio.get_running_loop().time()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._subscription.unsubscribe()
+
+    async def _take(self, message: Msg) -> None:  # noqa: RUF029
+        self._buffer.append(message)
+        self._arrived.set()
+
+    async def batches(self) -> AsyncIterator[list[Delivered]]:
+        """Yield what has arrived, in stream order. Endless; raises Interrupted on a gap, silence or loss."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._buffer:
+                await self._wait(loop)
+                continue
+            self._heard = loop.time()
+            taken, self._buffer = self._buffer, []
+            self._arrived.clear()
+            batch = [delivered for message in taken if (delivered := await self._accept(message)) is not None]
+            if batch:
+                yield batch
+
+    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            async with asyncio.timeout_at(self._heard + SILENCE_SECONDS):
+                await self._arrived.wait()
+        except TimeoutError as error:
+            if not self._buffer:
+                msg = f"reader of {self._stream}: silent for {loop.time() - self._heard:.1f} s"
+                raise Interrupted(msg) from error
+
+    async def _accept(self, message: Msg) -> Delivered | None:
+        headers = message.headers or {}
+        if headers.get(_STATUS_HEADER) == _CONTROL:
+            stalled = message.reply or headers.get("Nats-Consumer-Stalled")
+            if stalled:
+                with _mapped():
+                    await self._client.publish(stalled)
+            return None
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and
+        # account before the stream: counted from the end of the fixed part.
+        parts = message.reply.split(".")
+        base = 5 if len(parts) == 9 else 7  # noqa: PLR2004
+        sequence, delivery, stored_at = int(parts[base]), int(parts[base + 1]), int(parts[base + 2])
+        if delivery != self._next_delivery:
+            msg = f"reader of {self._stream}: delivery {delivery} came where {self._next_delivery} was due"
+            raise Interrupted(msg)
+        self._next_delivery += 1
+        return Delivered(sequence, message.subject, headers, message.data, stored_at)
+
+
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
+    """Map the client's exceptions to ours; the cause is kept."""
+    try:
+        yield
+    except nats.js.errors.NotFoundError:
+        raise
+    except nats.js.errors.APIError as error:
+        if error.err_code in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE):
+            raise Fenced(str(error.description)) from error
+        msg = f"JetStream: {error.description or error!r}"
+        raise Interrupted(msg) from error
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        msg = f"NATS: {error!r}"
+        raise Interrupted(msg) from error
+
+
+async def settled(future: asyncio.Future[PubAck]) -> int:
+    """Wait for an append and return its sequence. Raises Fenced or Interrupted."""
+    with _mapped():
+        return (await future).seq
+
+
+def _same(info: StreamInfo, wanted: StreamConfig) -> bool:
+    have = info.config
+    return (
+        have.subjects == wanted.subjects
+        and have.max_age == wanted.max_age
+        and have.duplicate_window == wanted.duplicate_window
+        and (have.republish.dest if have.republish else None) == (wanted.republish.dest if wanted.republish else None)
+        and have.num_replicas == wanted.num_replicas
+    )
+
+
+def _public(url: str) -> str:
+    """``url`` without user, password or token."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -1,0 +1,73 @@
+"""Names on the bus: streams, subjects and headers of ours, once."""
+
+from __future__ import annotations
+
+import re
+
+from petrosa_cio.errors import SettingsError
+
+INTENTS_STREAM = "CIO_INTENTS"
+INTENT_SUBJECTS = ("intent.>", "cio.intent.>")
+QUARANTINE_STREAM = "CIO_QUARANTINE"
+QUARANTINE_SUBJECTS = ("cio.quarantine.>",)
+HEADS_BUCKET = "cio-heads"
+
+PREV_HEADER = "Cio-Prev"
+MEASURED_HEADER = "Cio-Measured"
+SETTLED_HEADER = "Cio-Settled"
+RECORDED_AT_HEADER = "Cio-Recorded-At"
+
+_BOOK = re.compile(r"[A-Za-z0-9_-]{1,32}\Z", re.ASCII)
+
+
+def check_book(book: str) -> str:
+    """Return ``book`` if it may name a stream and a subject token; raise SettingsError otherwise."""
+    if not _BOOK.match(book):
+        msg = f"book {book!r}: 1 to 32 letters, digits, _ or -"
+        raise SettingsError(msg)
+    return book
+
+
+def ledger_stream(book: str) -> str:
+    """Stream of a book's ledger. One a book, so that stream sequence and record index are the same number."""
+    return f"CIO_LEDGER_{book}"
+
+
+def ledger_subject(book: str) -> str:
+    """Subject of a book's ledger."""
+    return f"cio.ledger.{book}"
+
+
+def outbox_stream(book: str) -> str:
+    """Stream of a book's outbox."""
+    return f"CIO_OUTBOX_{book}"
+
+
+def outbox_settlement(book: str, sequence: int) -> str:
+    """Everything that can settle one intent: at most one message is ever stored under it."""
+    return f"cio.outbox.{book}.{sequence}.>"
+
+
+def outbox_signal(book: str, sequence: int, token: str) -> str:
+    """Subject of the signal of one intent; the server republishes it to the signal subject."""
+    return f"cio.outbox.{book}.{sequence}.signal.{token}"
+
+
+def outbox_expired(book: str, sequence: int) -> str:
+    """Subject of the mark that one approved intent expired: it bars the signal from being stored later."""
+    return f"cio.outbox.{book}.{sequence}.expired"
+
+
+def outbox_sequence(subject: str) -> int:
+    """The intent sequence that an outbox subject settles."""
+    return int(subject.split(".")[3])
+
+
+def quarantine_subject(book: str, sequence: int) -> str:
+    """Subject of the raw bytes of one quarantined message."""
+    return f"cio.quarantine.{book}.{sequence}"
+
+
+def status_subject(book: str) -> str:
+    """Request subject on which every gate of a book answers with its status."""
+    return f"cio.status.{book}"

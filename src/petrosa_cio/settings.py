@@ -1,0 +1,84 @@
+"""Settings: the only reader of the environment. Read once, frozen, judged whole; unknown ``CIO_`` names are refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from petrosa_cio.errors import SettingsError
+
+PREFIX = "CIO_"
+
+
+def default_data_dir() -> Path:
+    """``$XDG_DATA_HOME/petrosa-cio``, else ``~/.local/share/petrosa-cio``."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "petrosa-cio"
+
+
+class Settings(BaseSettings):
+    """Production settings. Every field is an environment variable: ``CIO_`` and the name in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    nats_url: str = Field(
+        default="nats://127.0.0.1:4222",
+        description="NATS servers, comma-separated: nats://host:port. The server must have JetStream enabled.",
+    )
+    nats_credentials: Path | None = Field(
+        default=None, description="NATS credentials file (.creds). Never logged."
+    )
+    book: str = Field(
+        default="main",
+        pattern=r"^[A-Za-z0-9_-]{1,32}$",
+        description="Book this gate judges: intents of one book are judged one after another.",
+    )
+    policy_file: Path | None = Field(
+        default=None,
+        description="Policy file (JSON, docs/policy.md). Without one the defaults hold, which require every fact.",
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Directory of the query store, logs and pid files.",
+    )
+    signal_subject: str = Field(
+        default="signals.trading",
+        pattern=r"^[A-Za-z0-9_.-]+(\.\{strategy_id\})?$",
+        description="Where promoted signals leave. The current engine needs signals.trading.{strategy_id}.",
+    )
+    intents_days: float = Field(default=7.0, gt=0, description="Days the intent stream keeps what arrived.")
+    outbox_days: float = Field(default=30.0, gt=0, description="Days the outbox keeps signals.")
+    quarantine_days: float = Field(default=90.0, gt=0, description="Days the quarantine keeps raw bytes.")
+    replicas: int = Field(default=1, ge=1, le=5, description="Copies of each stream on a NATS cluster (3 in production).")
+    log_format: Literal["json", "text"] = Field(default="json", description="Form of the logs on standard error.")
+
+
+def read_settings() -> Settings:
+    """Read the environment. Raises SettingsError naming every setting that cannot be used, and unknown ones."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    faults = [
+        f"{name} is no setting of ours"
+        for name in sorted(os.environ)
+        if name.startswith(PREFIX) and name not in known and not name.startswith("CIO_TEST_")
+    ]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        faults += [f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+    else:
+        if not faults:
+            return settings
+    raise SettingsError("; ".join(faults))
+
+
+def described() -> tuple[tuple[str, str, str], ...]:
+    """Every setting: its variable, its default as text, what it means."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in Settings.model_fields.items():
+        default = "data directory of the user" if name == "data_dir" else "" if field.default is None else field.default
+        rows.append((PREFIX + name.upper(), str(default), field.description or ""))
+    return tuple(rows)
