@@ -175,7 +175,7 @@ async def test_a_lost_connection_is_waited_out() -> None:
 
 async def test_a_refusal_that_waiting_does_not_mend_is_raised() -> None:
     """A 4xx answer raises KlineError with the symbol, the status and the exchange's own words."""
-    answer = (400, {}, b'{"code":-1121,"msg":"Invalid symbol."}')
+    answer: Answer = (400, {}, b'{"code":-1121,"msg":"Invalid symbol."}')
     words = r"BTCUSDT.*HTTP 400.*Invalid symbol"
     with Exchange(answer).open() as exchange, pytest.raises(KlineError, match=words):
         await take(live(exchange).bars(), 1)
@@ -234,6 +234,7 @@ ANY_JSON = st.recursive(
 
 
 @given(ANY_JSON | st.lists(st.lists(ANY_JSON, min_size=6, max_size=12)))
+@settings(max_examples=60)
 def test_no_answer_raises_anything_but_our_error(content: object) -> None:
     """For any JSON text, parsing gives bars or KlineError."""
     try:
@@ -280,7 +281,10 @@ async def test_a_silent_exchange_is_unreachable_within_two_seconds() -> None:
         assert asyncio.get_running_loop().time() - started < 2.5
 
 
-@pytest.mark.parametrize("url", ["fapi.binance.com", "ftp://fapi.binance.com", "http://", "http://[", "http://[::1", "http://127.0.0.1:99999", ""])
+@pytest.mark.parametrize(
+    "url",
+    ["fapi.binance.com", "ftp://fapi.binance.com", "http://", "http://[", "http://[::1", "http://127.0.0.1:99999", ""],
+)
 def test_an_unusable_base_url_is_refused_at_once(url: str) -> None:
     """What is not an http or https URL with a host raises SettingsError, not a failure at the first poll."""
     with pytest.raises(SettingsError, match="base URL"):

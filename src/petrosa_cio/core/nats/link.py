@@ -102,8 +102,11 @@ class Link:
         async def reconnected() -> None:  # noqa: RUF029
             report("reconnected")
 
+        opened = False
+
         async def errored(error: Exception) -> None:  # noqa: RUF029
-            report(f"error: {error!r}")
+            if opened:  # until then each refusal is an attempt, and `patience` says when to give up
+                report(f"error: {error!r}")
 
         try:
             async with asyncio.timeout(patience):
@@ -124,12 +127,12 @@ class Link:
                             error_cb=errored,
                         )
                         break
-                    except (OSError, nats.errors.Error) as error:
-                        report(f"cannot connect: {error!r}")
+                    except (OSError, nats.errors.Error):
                         await asyncio.sleep(0.05)
         except TimeoutError as error:
             msg = f"cannot reach NATS at {_public(url)} within {patience:g} s"
             raise BusError(msg) from error
+        opened = True
         return cls(client, lost)
 
     @property

@@ -1,0 +1,151 @@
+"""The gate process: receive, decode, judge, record, promote. Nothing else runs in it (hot path §2.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from petrosa_cio import __version__
+from petrosa_cio.apps.nurse.accounting import Account
+from petrosa_cio.core import clock, logs
+from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats.interceptor import Gate, GateTerms
+from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.errors import BusError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from petrosa_cio.apps.nurse.policy import Policy
+
+ACCOUNTING_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """Everything a gate process needs to know."""
+
+    nats_url: str
+    book: str
+    policy: Policy
+    signal_subject: str
+    retention: Retention
+    credentials: Path | None = None
+    event_clock: bool = False
+
+
+async def run_gate(options: GateOptions) -> None:
+    """Run a gate until SIGTERM or SIGINT; what it has recorded is settled before it returns."""
+    log = logs.events("gate")
+    link = await open_link(options.nats_url, "petrosa-cio gate", options.credentials, "gate")
+    try:
+        await prepare(link, options)
+        gate = Gate(link, GateTerms(options.book, options.policy, clock.now_ns, options.event_clock), log)
+        await link.answer(subjects.status_subject(options.book), lambda: status_answer(link, gate))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, gate.stop)
+        gc.collect()
+        gc.freeze()  # what is alive now lives as long as the process; the collector need not walk it
+        watching = asyncio.create_task(_keep_accounts(link, gate))
+        try:
+            await gate.run()
+        finally:
+            watching.cancel()
+    finally:
+        await link.close()
+
+
+async def open_link(url: str, name: str, credentials: Path | None, component: str) -> Link:
+    """A link whose connection events are logged under ``component``."""
+    log = logs.events(component)
+    return await Link.open(
+        url,
+        name,
+        credentials=None if credentials is None else str(credentials),
+        on_event=lambda event: log("nats", {"what": event}),
+    )
+
+
+async def prepare(link: Link, options: GateOptions) -> None:
+    """Make sure that JetStream and our streams are there; patient with a server that is still starting."""
+    for attempt in range(50):
+        try:
+            await link.restored()
+            await link.require_jetstream()
+            await link.ensure_streams(options.book, options.signal_subject, options.retention)
+        except BusError as error:
+            # Only an unanswered question is worth asking again; a refusal stays one.
+            if type(error) is BusError or attempt == 49:  # noqa: PLR2004
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+async def account_of(link: Link, gate: Gate) -> Account:
+    """The books as the streams and the gate's own position see them.
+
+    The outbox is asked first, the position is taken next and the intents are counted last, so that what happens in
+    between can only look like something in flight, never like an imbalance.
+    """
+    outbox = await link.state(subjects.outbox_stream(gate.terms.book))
+    position = gate.position
+    intents = await link.state(subjects.INTENTS_STREAM)
+    return Account(intents.last - position.origin, position.totals, outbox.last)
+
+
+async def status_answer(link: Link, gate: Gate) -> bytes:
+    """What a gate says of itself."""
+    position = gate.position
+    try:
+        account: dict[str, object] = dict((await account_of(link, gate)).content())
+    except BusError as error:
+        account = {"error": str(error)}
+    return json.dumps(
+        {
+            "service": "petrosa-cio",
+            "version": __version__,
+            "book": gate.terms.book,
+            "state": gate.state,
+            "pid": os.getpid(),
+            "policy_revision": gate.terms.policy.revision,
+            "ledger": {"index": position.index, "head": position.head, "cursor": position.cursor},
+            "account": account,
+            "process": gate.counters.content(),
+        }
+    ).encode()
+
+
+async def _keep_accounts(link: Link, gate: Gate) -> None:
+    """Check the identity every second while leading; alarm on a change for the worse, and say when it heals."""
+    log = logs.events("accounting")
+    alarmed: tuple[str, ...] = ()
+    while True:
+        await asyncio.sleep(ACCOUNTING_SECONDS)
+        if gate.state != "leading":
+            continue
+        try:
+            imbalances = (await account_of(link, gate)).imbalances()
+            if imbalances != alarmed:
+                log("ALARM: the books do not balance" if imbalances else "balanced again", {"what": list(imbalances)})
+                await link.publish("alerts.cio.accounting", json.dumps(_alarm(gate, imbalances)).encode())
+            alarmed = imbalances
+        except BusError as error:
+            log("cannot check the books", {"why": str(error)})
+
+
+def _alarm(gate: Gate, imbalances: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "category": "accounting",
+        "severity": "critical" if imbalances else "info",
+        "book": gate.terms.book,
+        "message": "; ".join(imbalances) or "the books balance again",
+        "decision_id": None,
+        "dedupe_key": f"cio-accounting-{gate.terms.book}",
+    }

@@ -1,0 +1,82 @@
+"""One machine's processes: what `up`, `serve` and `replay` start, and in which order they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from petrosa_cio.core.nats import subjects
+from petrosa_cio.errors import BusError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from petrosa_cio.core.nats.link import Link
+    from petrosa_cio.core.processes import Supervisor
+
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What gate and projector of one book are told on their command lines. No secret is among it."""
+
+    nats_url: str
+    book: str
+    data_dir: Path
+    signal_subject: str = "signals.trading"
+    policy_file: Path | None = None
+    default_policy: str = "embedded"
+    event_clock: bool = False
+
+
+def ourselves(*arguments: str) -> tuple[str, ...]:
+    """The command that runs one of our own hidden commands."""
+    return (sys.executable, "-m", "petrosa_cio", *arguments)
+
+
+def gate_command(wiring: Wiring) -> tuple[str, ...]:
+    """Command of a gate process."""
+    return ourselves(
+        "gate",
+        "--nats-url",
+        wiring.nats_url,
+        "--book",
+        wiring.book,
+        "--signal-subject",
+        wiring.signal_subject,
+        "--default-policy",
+        wiring.default_policy,
+        *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
+        *(("--event-clock",) if wiring.event_clock else ()),
+    )
+
+
+def projector_command(wiring: Wiring) -> tuple[str, ...]:
+    """Command of a projector process."""
+    return ourselves(
+        "projector", "--nats-url", wiring.nats_url, "--book", wiring.book, "--data-dir", str(wiring.data_dir)
+    )
+
+
+async def start_book(supervisor: Supervisor, wiring: Wiring) -> None:
+    """Start projector and gate of one book; they end the other way round, so the last decisions are projected."""
+    await supervisor.start("projector", projector_command(wiring))
+    await supervisor.start("gate", gate_command(wiring))
+
+
+async def until_judging(link: Link, book: str) -> None:
+    """Wait until a gate of ``book`` leads. Raises BusError, pointing at the logs, where none does in a minute."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while True:
+                answer = await link.request(subjects.status_subject(book), timeout=0.5)
+                if answer is not None and json.loads(answer).get("state") in ("leading", "standing by"):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        msg = f"no gate of book {book} is judging after {READY_SECONDS:g} s; see logs/gate.log in the data directory"
+        raise BusError(msg) from error

@@ -1,0 +1,121 @@
+"""The projector process: carries ledger and outbox into the query store, and anchors chain heads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from petrosa_cio.apps.nurse.ports import StoredSignal
+from petrosa_cio.bootstrap.gate import open_link
+from petrosa_cio.core import logs
+from petrosa_cio.core.db.sqlite import SqliteStore
+from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats.ledger import stored
+from petrosa_cio.core.nats.link import Interrupted
+from petrosa_cio.core.nats.together import first_failure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from petrosa_cio.apps.nurse.ports import DecisionStore
+    from petrosa_cio.core.nats.link import Delivered, Link
+
+STORE_FILE = "decisions.sqlite"
+LARGEST_BATCH = 500
+ANCHOR_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorOptions:
+    """Everything a projector process needs to know."""
+
+    nats_url: str
+    book: str
+    data_dir: Path
+    credentials: Path | None = None
+
+
+async def run_projector(options: ProjectorOptions) -> None:
+    """Project until SIGTERM or SIGINT; then carry what the ledger holds by now, and return."""
+    log = logs.events("projector")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    link = await open_link(options.nats_url, "petrosa-cio projector", options.credentials, "projector")
+    store = SqliteStore(options.data_dir / STORE_FILE)
+    try:
+        while not stop.is_set():
+            try:
+                await link.restored()
+                await first_failure(
+                    _project_ledger(link, store, options.book),
+                    _project_outbox(link, store, options.book),
+                    _anchor(link, store, options.book),
+                    _until(stop, link, store, options.book),
+                )
+            except Interrupted as error:
+                log("interrupted", {"why": str(error)})
+                await asyncio.sleep(0.1)
+    finally:
+        store.close()
+        await link.close()
+
+
+async def _project_ledger(link: Link, store: DecisionStore, book: str) -> None:
+    start = store.cursor(book).ledger_index + 1
+    async with link.read(subjects.ledger_stream(book), start) as reader:
+        async for batch in reader.batches():
+            for part in _parts(batch):
+                store.append(book, [stored(book, message) for message in part], [], 0)
+                await asyncio.sleep(0)
+
+
+async def _project_outbox(link: Link, store: DecisionStore, book: str) -> None:
+    start = store.cursor(book).outbox_sequence + 1
+    async with link.read(subjects.outbox_stream(book), start) as reader:
+        async for batch in reader.batches():
+            for part in _parts(batch):
+                signals = [_signal(book, message) for message in part if not message.subject.endswith(".expired")]
+                store.append(book, [], signals, part[-1].sequence)
+                await asyncio.sleep(0)
+
+
+def _parts(batch: list[Delivered]) -> list[list[Delivered]]:
+    return [batch[start : start + LARGEST_BATCH] for start in range(0, len(batch), LARGEST_BATCH)]
+
+
+def _signal(book: str, message: Delivered) -> StoredSignal:
+    sequence = subjects.outbox_sequence(message.subject)
+    return StoredSignal(book, sequence, message.subject, message.data, message.stored_at)
+
+
+async def _until(stop: asyncio.Event, link: Link, store: DecisionStore, book: str) -> None:
+    """Wait for `stop`, then until the store has what the ledger and the outbox hold, at most a few seconds."""
+    while not stop.is_set():
+        if link.lost.is_set():
+            msg = "connection lost"
+            raise Interrupted(msg)
+        await asyncio.sleep(0.05)
+    ledger, outbox = await link.state(subjects.ledger_stream(book)), await link.state(subjects.outbox_stream(book))
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        cursor = store.cursor(book)
+        if cursor.ledger_index >= ledger.last and cursor.outbox_sequence >= outbox.last:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def _anchor(link: Link, store: DecisionStore, book: str) -> None:
+    """Keep the chain head in a bucket of its own every minute: a cut-off tail shows against it."""
+    anchored = ""
+    while True:
+        cursor = store.cursor(book)
+        if cursor.ledger_head and cursor.ledger_head != anchored:
+            await link.anchor(book, json.dumps({"index": cursor.ledger_index, "head": cursor.ledger_head}).encode())
+            anchored = cursor.ledger_head
+        await asyncio.sleep(ANCHOR_SECONDS)

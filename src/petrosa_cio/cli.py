@@ -1,0 +1,339 @@
+"""The command line: arguments in, exit codes out.
+
+Exit codes: 0 done; 1 the answer is no (blocked, a broken chain, something lost or doubled, books out of balance);
+2 wrong arguments, settings, policy or recording; 3 the environment (NATS, store); 4 no such decision; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from petrosa_cio import __version__
+from petrosa_cio.errors import (
+    BusError,
+    CioError,
+    LedgerError,
+    NotFound,
+    PolicyError,
+    RecordingError,
+    SettingsError,
+    StoreError,
+)
+from petrosa_cio.settings import default_data_dir, described, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+NO, USAGE, ENVIRONMENT, MISSING, INTERRUPTED = 1, 2, 3, 4, 130
+
+_SETTINGS_HELP = "Production settings, all from the environment:\n\n" + "\n\n".join(
+    f"{name} (default {default or 'none'}): {meaning}" for name, default, meaning in described()
+)
+
+app = typer.Typer(
+    name="petrosa-cio",
+    help="The gate between trading intents and the execution engine.",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong input, 3 environment, 4 not found, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+DataDir = Annotated[Path, typer.Option(help="Directory of the store, logs and the embedded server.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy file (JSON); see docs/policy.md.")]
+NatsUrl = Annotated[str | None, typer.Option(help="NATS server; default: the one `up` runs on the data directory.")]
+Book = Annotated[str, typer.Option(help="Book: an account whose intents are judged one after another.")]
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except CioError as error:
+        sys.stderr.write(f"petrosa-cio: {error}\n")
+        raise SystemExit(_code(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def _code(error: CioError) -> int:
+    match error:
+        case SettingsError() | PolicyError() | RecordingError():
+            return USAGE
+        case NotFound():
+            return MISSING
+        case LedgerError():
+            return NO
+        case BusError() | StoreError():
+            return ENVIRONMENT
+        case _:
+            return ENVIRONMENT
+
+
+def _run(coroutine: Coroutine[None, None, None]) -> None:
+    """Run on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(coroutine)
+    else:
+        uvloop.run(coroutine)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    data_dir: DataDir = default_data_dir(),  # noqa: B008  evaluated once on purpose
+    market: Annotated[str, typer.Option(help="auto, live, synthetic or none (no feed, no sample strategies).")] = "auto",
+    policy: PolicyFile = None,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once intents are being judged.")] = None,
+    signal_subject: Annotated[
+        str, typer.Option(help="Where signals leave; the current engine needs signals.trading.{strategy_id}.")
+    ] = "signals.trading",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print decisions.")] = False,
+) -> None:
+    """Run everything on this machine: embedded NATS, gate, projector, a market with sample strategies."""
+    from petrosa_cio.bootstrap.running import UpOptions, up as run_up
+    from petrosa_cio.core import logs
+    from petrosa_cio.faces import Screen
+
+    if market not in ("auto", "live", "synthetic", "none"):
+        msg = f"--market: must be auto, live, synthetic or none, got {market}"
+        raise SettingsError(msg)
+    logs.configure(json=False)
+    screen = Screen()
+    options = UpOptions(data_dir.resolve(), market, policy, ready_file, signal_subject)
+    _run(run_up(options, screen.say, (lambda _: None) if quiet else screen.decision))
+
+
+@app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
+def serve() -> None:
+    """Run gate and projector against a NATS of yours."""
+    from petrosa_cio.bootstrap.running import serve as run_serve
+    from petrosa_cio.core import logs
+    from petrosa_cio.faces import Screen
+
+    settings = read_settings()
+    logs.configure(json=settings.log_format == "json")
+    _run(run_serve(settings, Screen().say))
+
+
+@app.command()
+def judge(policy: PolicyFile = None) -> None:
+    """Judge one intent from standard input; print the verdict with every check. Exit 1 where it would be blocked."""
+    from petrosa_cio.bootstrap.judging import judge_text
+
+    answer = judge_text(sys.stdin.buffer.read(), policy)
+    typer.echo(json.dumps(answer, indent=2))
+    if answer["verdict"] in ("blocked", "quarantined"):
+        raise typer.Exit(NO)
+
+
+@app.command()
+def replay(
+    intents: Annotated[list[Path], typer.Option(help="Recorded intents, JSON lines (.gz); repeatable.")],
+    out: Annotated[Path, typer.Option(help="Directory for summary.json, decisions.jsonl and the store.")],
+    klines: Annotated[list[Path] | None, typer.Option(help="Recorded klines, parquet; repeatable.")] = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Drive recorded intents through the real path, on the recording's clock. Exit 1 if anything is lost or doubled."""
+    from petrosa_cio.bootstrap.replay import ReplayOptions, run_replay
+    from petrosa_cio.core import logs
+    from petrosa_cio.faces import Screen
+
+    logs.configure(json=False)
+    options = ReplayOptions(tuple(intents), tuple(klines or ()), out.resolve(), policy)
+    screen = Screen()
+    found: dict[str, object] = {}
+
+    async def work() -> None:
+        with screen.progress("intents decided") as progress:
+            found.update(await run_replay(options, progress))
+
+    _run(work())
+    screen.summary(found)
+    if found["lost"] or found["duplicated"] or found["decisions"] != found["intents"]:
+        raise typer.Exit(NO)
+
+
+@app.command()
+def explain(
+    decision_id: Annotated[str, typer.Argument(help="Decision id, or at least its first 8 characters.")],
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Tell the whole story of a decision, and judge it again. Exit 1 where the verdict does not come out the same."""
+    from petrosa_cio.bootstrap.tailing import open_store, tell
+    from petrosa_cio.faces import Screen
+
+    store = open_store(data_dir)
+    try:
+        story = tell(store, decision_id)
+    finally:
+        store.close()
+    Screen().story(story, as_json=as_json)
+    if not (story.same_verdict and story.hash_holds):
+        raise typer.Exit(NO)
+
+
+@app.command()
+def verify_ledger(
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    nats_url: Annotated[str | None, typer.Option(help="Walk the ledger stream itself on this server.")] = None,
+    book: Book = "main",
+) -> None:
+    """Walk the hash chain and name every altered, missing or reordered record. Exit 1 where there is one."""
+    from petrosa_cio.bootstrap.tailing import open_store, verify_store
+    from petrosa_cio.faces import Screen
+
+    reports = []
+    if nats_url is not None:
+        from petrosa_cio.bootstrap.asking import verify_at
+
+        async def walk() -> None:
+            reports.append(await verify_at(nats_url, book))
+
+        _run(walk())
+    else:
+        store = open_store(data_dir)
+        try:
+            reports.extend(verify_store(store))
+        finally:
+            store.close()
+    Screen().chains(reports)
+    if not reports or any(report.breaks for report in reports):
+        raise typer.Exit(NO)
+
+
+@app.command()
+def tail(
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    nats_url: NatsUrl = None,
+    book: Book = "main",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line.")] = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the first record.")] = False,
+) -> None:
+    """Print decisions as they are recorded."""
+    from petrosa_cio.bootstrap.asking import address, tail_at
+    from petrosa_cio.faces import Screen
+
+    screen = Screen()
+    show = screen.record if as_json else screen.decision
+    _run(tail_at(address(data_dir, nats_url), book, show, from_start=from_start))
+
+
+@app.command()
+def status(
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    nats_url: NatsUrl = None,
+    book: Book = "main",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Show a book's gate and its accounts. Exit 1 where they do not balance, 3 where no gate answers."""
+    from petrosa_cio.bootstrap.asking import address, ask_status
+    from petrosa_cio.faces import Screen
+
+    found: dict[str, object] = {}
+
+    async def ask() -> None:
+        found.update(await ask_status(address(data_dir, nats_url), book))
+
+    _run(ask())
+    Screen().status(found, as_json=as_json)
+    account = found.get("account")
+    if not isinstance(account, dict) or not account.get("balanced"):
+        raise typer.Exit(NO)
+
+
+@app.command(hidden=True)
+def gate(
+    nats_url: Annotated[str, typer.Option()] = "",
+    book: Book = "main",
+    signal_subject: Annotated[str, typer.Option()] = "signals.trading",
+    policy: PolicyFile = None,
+    default_policy: Annotated[str, typer.Option()] = "embedded",
+    event_clock: Annotated[bool, typer.Option("--event-clock")] = False,
+    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
+) -> None:
+    """Run one gate process; `up`, `serve` and `replay` start it."""
+    from petrosa_cio.bootstrap import policies
+    from petrosa_cio.bootstrap.gate import GateOptions, run_gate
+    from petrosa_cio.core import logs
+    from petrosa_cio.core.nats.link import Retention
+
+    logs.configure(json=True)
+    if from_settings:
+        settings = read_settings()
+        kept = Retention(
+            settings.intents_days, settings.outbox_days, settings.quarantine_days, settings.replicas
+        )
+        options = GateOptions(
+            settings.nats_url,
+            settings.book,
+            policies.load(settings.policy_file, policies.PRODUCTION),
+            settings.signal_subject,
+            kept,
+            settings.nats_credentials,
+        )
+    else:
+        default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
+        options = GateOptions(
+            nats_url, book, policies.load(policy, default), signal_subject, Retention(), None, event_clock
+        )
+    _run(run_gate(options))
+
+
+@app.command(hidden=True)
+def projector(
+    nats_url: Annotated[str, typer.Option()] = "",
+    book: Book = "main",
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
+) -> None:
+    """Run one projector process; `up`, `serve` and `replay` start it."""
+    from petrosa_cio.bootstrap.projector import ProjectorOptions, run_projector
+    from petrosa_cio.core import logs
+
+    logs.configure(json=True)
+    if from_settings:
+        settings = read_settings()
+        options = ProjectorOptions(
+            settings.nats_url, settings.book, settings.data_dir, settings.nats_credentials
+        )
+    else:
+        options = ProjectorOptions(nats_url, book, data_dir)
+    _run(run_projector(options))
+
+
+@app.command(hidden=True)
+def samples(nats_url: Annotated[str, typer.Option()], market: Annotated[str, typer.Option()] = "auto") -> None:
+    """Run the market and the sample strategies; `up` starts it."""
+    from petrosa_cio.bootstrap.samples import run_market
+    from petrosa_cio.core import logs
+
+    logs.configure(json=True)
+    _run(run_market(nats_url, market))
