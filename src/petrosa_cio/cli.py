@@ -90,7 +90,7 @@ def _run(coroutine: Coroutine[None, None, None]) -> None:
         uvloop.run(coroutine)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
@@ -98,7 +98,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
@@ -108,7 +108,7 @@ def _root(
 @app.command()
 def up(
     data_dir: DataDir = default_data_dir(),  # noqa: B008  evaluated once on purpose
-    market: Annotated[str, typer.Option(help="auto, live, synthetic or none (no feed, no sample strategies).")] = "auto",
+    market: Annotated[str, typer.Option(help="auto, live, synthetic, or none: no feed, no samples.")] = "auto",
     policy: PolicyFile = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once intents are being judged.")] = None,
     signal_subject: Annotated[
@@ -117,7 +117,8 @@ def up(
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print decisions.")] = False,
 ) -> None:
     """Run everything on this machine: embedded NATS, gate, projector, a market with sample strategies."""
-    from petrosa_cio.bootstrap.running import UpOptions, up as run_up
+    from petrosa_cio.bootstrap.running import UpOptions
+    from petrosa_cio.bootstrap.running import up as run_up
     from petrosa_cio.core import logs
     from petrosa_cio.faces import Screen
 
@@ -288,9 +289,7 @@ def gate(
     logs.configure(json=True)
     if from_settings:
         settings = read_settings()
-        kept = Retention(
-            settings.intents_days, settings.outbox_days, settings.quarantine_days, settings.replicas
-        )
+        kept = Retention(settings.intents_days, settings.outbox_days, settings.quarantine_days, settings.replicas)
         options = GateOptions(
             settings.nats_url,
             settings.book,
@@ -321,16 +320,14 @@ def projector(
     logs.configure(json=True)
     if from_settings:
         settings = read_settings()
-        options = ProjectorOptions(
-            settings.nats_url, settings.book, settings.data_dir, settings.nats_credentials
-        )
+        options = ProjectorOptions(settings.nats_url, settings.book, settings.data_dir, settings.nats_credentials)
     else:
         options = ProjectorOptions(nats_url, book, data_dir)
     _run(run_projector(options))
 
 
 @app.command(hidden=True)
-def samples(nats_url: Annotated[str, typer.Option()], market: Annotated[str, typer.Option()] = "auto") -> None:
+def samples(nats_url: Annotated[str, typer.Option()], market: Annotated[str, typer.Option()] = "synthetic") -> None:
     """Run the market and the sample strategies; `up` starts it."""
     from petrosa_cio.bootstrap.samples import run_market
     from petrosa_cio.core import logs

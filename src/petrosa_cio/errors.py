@@ -3,7 +3,6 @@
 ::
 
     CioError
-    ├── Undecodable            the sender's: the bytes are not JSON text
     ├── PolicyError            the operator's: a policy file or patch that breaks rules, all faults named
     ├── SettingsError          the operator's: a setting that cannot be used
     ├── RecordingError         the caller's: a recording or kline file that cannot be read, with file and line
@@ -19,10 +18,6 @@ from __future__ import annotations
 
 class CioError(Exception):
     """Base of everything this package raises on purpose."""
-
-
-class Undecodable(CioError):
-    """The payload is not a JSON text (RFC 8259): it is quarantined with its raw bytes. The sender's fault."""
 
 
 class PolicyError(CioError):

@@ -58,7 +58,9 @@ class Screen:
             case "policy":
                 self._out.print(f"policy {_safe(content.get('policy_revision'))[:12]} in force", style="bold")
             case "expired":
-                self._out.print(f"expired {_safe(content.get('decision_id'))}: its hard timeout had passed", style="red")
+                self._out.print(
+                    f"expired {_safe(content.get('decision_id'))}: its hard timeout had passed", style="red"
+                )
             case kind:
                 self._out.print(f"{_safe(kind)} {_safe(content.get('count'))}", style="red")
 

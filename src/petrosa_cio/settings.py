@@ -29,9 +29,7 @@ class Settings(BaseSettings):
         default="nats://127.0.0.1:4222",
         description="NATS servers, comma-separated: nats://host:port. The server must have JetStream enabled.",
     )
-    nats_credentials: Path | None = Field(
-        default=None, description="NATS credentials file (.creds). Never logged."
-    )
+    nats_credentials: Path | None = Field(default=None, description="NATS credentials file (.creds). Never logged.")
     book: str = Field(
         default="main",
         pattern=r"^[A-Za-z0-9_-]{1,32}$",
@@ -53,7 +51,9 @@ class Settings(BaseSettings):
     intents_days: float = Field(default=7.0, gt=0, description="Days the intent stream keeps what arrived.")
     outbox_days: float = Field(default=30.0, gt=0, description="Days the outbox keeps signals.")
     quarantine_days: float = Field(default=90.0, gt=0, description="Days the quarantine keeps raw bytes.")
-    replicas: int = Field(default=1, ge=1, le=5, description="Copies of each stream on a NATS cluster (3 in production).")
+    replicas: int = Field(
+        default=1, ge=1, le=5, description="Copies of each stream on a NATS cluster; 3 in production."
+    )
     log_format: Literal["json", "text"] = Field(default="json", description="Form of the logs on standard error.")
 
 

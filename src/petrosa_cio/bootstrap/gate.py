@@ -81,7 +81,7 @@ async def prepare(link: Link, options: GateOptions) -> None:
             await link.ensure_streams(options.book, options.signal_subject, options.retention)
         except BusError as error:
             # Only an unanswered question is worth asking again; a refusal stays one.
-            if type(error) is BusError or attempt == 49:  # noqa: PLR2004
+            if type(error) is BusError or attempt == 49:
                 raise
             await asyncio.sleep(0.1)
         else:

@@ -15,6 +15,7 @@ from petrosa_cio.bootstrap import policies
 from petrosa_cio.bootstrap.asking import forget_address, keep_address
 from petrosa_cio.bootstrap.gate import open_link
 from petrosa_cio.bootstrap.house import Wiring, ourselves, start_book, until_judging
+from petrosa_cio.bootstrap.samples import choose_market
 from petrosa_cio.bootstrap.tailing import follow_decisions
 from petrosa_cio.core import logs
 from petrosa_cio.core.nats import server
@@ -62,8 +63,10 @@ async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dic
                 _write_ready(options.ready_file, plan.url)
                 say(f"judging intents on {plan.url} (policy {policy.revision[:12]}); data in {options.data_dir}")
                 if options.market != "none":
-                    market = ourselves("samples", "--nats-url", plan.url, "--market", options.market)
-                    await supervisor.start("samples", market)
+                    market = await choose_market(options.market)
+                    say(f"market: {market.label}")
+                    command = ourselves("samples", "--nats-url", plan.url, "--market", market.name)
+                    await supervisor.start("samples", command)
                 await _show_until(stop, link, options.book, show)
                 say("stopping: finishing what is recorded")
                 for child in [child for child in supervisor.children if child.name == "samples"]:
@@ -127,9 +130,7 @@ def _write_ready(path: Path | None, nats_url: str) -> None:
     part.replace(path)
 
 
-async def _show_until(
-    stop: asyncio.Event, link: Link, book: str, show: Callable[[dict[str, object]], None]
-) -> None:
+async def _show_until(stop: asyncio.Event, link: Link, book: str, show: Callable[[dict[str, object]], None]) -> None:
     following = asyncio.create_task(follow_decisions(link, book, show, from_end=True))
     try:
         await stop.wait()
@@ -137,5 +138,3 @@ async def _show_until(
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
-
-

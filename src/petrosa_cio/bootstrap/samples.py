@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from petrosa_cio.core.exchange.klines import Klines
     from petrosa_cio.core.nats.link import Link
 
+SEED = 7
+"""Seed of the synthetic market: the same prices at every start."""
+
 
 async def run_market(nats_url: str, market: str) -> None:
-    """Feed sample strategies from ``market`` (``auto``, ``live`` or ``synthetic``) until SIGTERM or SIGINT."""
+    """Feed sample strategies from ``market`` (``live`` or ``synthetic``) until SIGTERM or SIGINT."""
     log = logs.events("samples")
     link = await open_link(nats_url, "petrosa-cio samples", None, "samples")
-    klines = await _choose(market)
+    klines = _klines(market)
     log("market", {"label": klines.label})
     running = asyncio.create_task(run_samples(klines, _publisher(link), _now))
     loop = asyncio.get_running_loop()
@@ -42,11 +46,25 @@ def _now() -> datetime:
     return datetime.fromtimestamp(clock.now_ns() / 1e9, tz=UTC)
 
 
-async def _choose(market: str) -> Klines:
-    live = LiveKlines()
-    if market == "live" or (market == "auto" and await live.reachable()):
-        return live
-    return SyntheticKlines(seed=7, now_ms=lambda: clock.now_ns() // 1_000_000)
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A market by its name (``live`` or ``synthetic``) and the label that is shown to a person."""
+
+    name: str
+    label: str
+
+
+async def choose_market(wanted: str) -> Market:
+    """The market for ``wanted``: as named, or for ``auto`` the live one if it can be reached now."""
+    if wanted == "auto":
+        wanted = "live" if await LiveKlines().reachable() else "synthetic"
+    return Market(wanted, _klines(wanted).label)
+
+
+def _klines(market: str) -> Klines:
+    if market == "live":
+        return LiveKlines()
+    return SyntheticKlines(seed=SEED, now_ms=lambda: clock.now_ns() // 1_000_000)
 
 
 def _publisher(link: Link) -> Callable[[str, bytes], Awaitable[None]]:

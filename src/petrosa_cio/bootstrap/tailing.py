@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.link import Link
 
 
-async def follow_decisions(
-    link: Link, book: str, show: Callable[[dict[str, object]], None], *, from_end: bool
-) -> None:
+async def follow_decisions(link: Link, book: str, show: Callable[[dict[str, object]], None], *, from_end: bool) -> None:
     """Hand every record of ``book`` to ``show`` as it comes, for ever; heals after an interruption without a gap."""
     stream = subjects.ledger_stream(book)
     index: int | None = None

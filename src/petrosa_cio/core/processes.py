@@ -102,7 +102,7 @@ class Supervisor:
         return self.directory / "run" / f"{child.name}.pid"
 
     async def _spawn(self, child: Child) -> None:
-        # A file, not a pipe: a pipe that nobody reads blocks the child, and one inherited further keeps readers waiting.
+        # A file, not a pipe: a pipe that nobody reads blocks the child, and one inherited further hangs its readers.
         with (self.directory / "logs" / f"{child.name}.log").open("ab") as output:
             child.process = await asyncio.create_subprocess_exec(
                 *child.command,
@@ -118,7 +118,7 @@ class Supervisor:
     async def _keep(self, child: Child) -> None:
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE
-        while not child.retiring and child.process is not None:
+        while child.process is not None:
             started = loop.time()
             code = await child.process.wait()
             if child.retiring:

@@ -17,7 +17,7 @@ from petrosa_cio.apps.nurse.models import parse_instant
 from petrosa_cio.errors import RecordingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from petrosa_cio.apps.nurse.models import Instant, Json

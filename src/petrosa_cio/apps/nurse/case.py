@@ -55,7 +55,7 @@ class Finding:
 UNEVALUATED = Finding(Outcome.UNEVALUATED)
 
 
-def limit(broken: bool, *numbers: tuple[str, Scalar]) -> Finding:  # noqa: FBT001  reads as "limit(age > most, ...)"
+def limit(broken: bool, *numbers: tuple[str, Scalar]) -> Finding:
     """A check that blocks where ``broken``, with the numbers it compared."""
     return Finding(Outcome.BLOCK if broken else Outcome.PASS, numbers)
 

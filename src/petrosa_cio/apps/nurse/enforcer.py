@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.case import Subject, minimum_quantity, round_down, subject_of
@@ -11,6 +10,8 @@ from petrosa_cio.apps.nurse.models import Intent, Malformed, Mode, Observation, 
 from petrosa_cio.apps.nurse.reasons import Reason
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from petrosa_cio.apps.nurse.case import Case
     from petrosa_cio.apps.nurse.controls.table import Control
     from petrosa_cio.apps.nurse.models import BookFacts, Side

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from petrosa_cio.apps.nurse.reasons import Reason
+if TYPE_CHECKING:
+    from petrosa_cio.apps.nurse.reasons import Reason
 
 Instant: TypeAlias = int
 """Nanoseconds since 1970-01-01T00:00:00Z."""
@@ -27,7 +28,7 @@ Instant: TypeAlias = int
 Json: TypeAlias = JsonValue
 """What a JSON text decodes to."""
 
-Scalar: TypeAlias = str | int | bool | Decimal | None | tuple[str, ...]
+Scalar: TypeAlias = str | int | bool | Decimal | tuple[str, ...] | None
 """A number or word that a check reports."""
 
 SECOND: int = 1_000_000_000
@@ -250,7 +251,7 @@ class Portfolio:
 
 
 class TradingState(StrEnum):
-    """State of a book. ``REDUCING`` and ``HALTED`` let only risk-reducing intents pass; an operator must lift a halt."""
+    """State of a book. In ``REDUCING`` and ``HALTED`` only risk-reducing intents pass; an operator lifts a halt."""
 
     ACTIVE = "ACTIVE"
     REDUCING = "REDUCING"

@@ -251,7 +251,7 @@ def _cross_faults(scopes: Mapping[str, Values]) -> Iterator[str]:
     """Pairs whose minimum exceeds their maximum, in each scope laid over those it inherits from whatever the intent."""
     for scope in {GLOBAL: None, **dict.fromkeys(scopes)}:
         values = {**default_values(), **scopes.get(GLOBAL, {})}
-        if scope.count(":") == 2:  # noqa: PLR2004  symbol:S:SIDE
+        if scope.count(":") == 2:
             values.update(scopes.get(scope.rsplit(":", 1)[0], {}))
         values.update(scopes.get(scope, {}))
         for low, high in _ORDERED_PAIRS:

@@ -1,4 +1,4 @@
-"""What the Nurse asks of the world. Each docstring is the promise an implementation makes; a contract suite holds it."""
+"""What the Nurse asks of the world. Each docstring is an implementation's promise; a contract suite holds it to it."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ class DecisionStore(Protocol):
     def cursor(self, book: str) -> StoreCursor:
         """How far ``book`` has been carried into this store."""
 
-    def append(self, book: str, records: Sequence[StoredRecord], signals: Sequence[StoredSignal],
-               outbox_sequence: int) -> None:
+    def append(
+        self, book: str, records: Sequence[StoredRecord], signals: Sequence[StoredSignal], outbox_sequence: int
+    ) -> None:
         """Keep a batch and move the cursor, atomically. ``outbox_sequence`` is the last one read (0: unchanged)."""
 
     def find(self, decision_id: str) -> StoredRecord | None:

@@ -267,9 +267,7 @@ REASONS: dict[Reason, ReasonText] = {
         "See `volatility_scale_threshold`, `volatility_block_threshold`.",
     ),
     Reason.REGIME_BLOCKED: ReasonText("The market regime is on the scope's list.", "See `blocked_regimes`."),
-    Reason.FUNDING_ADVERSE: ReasonText(
-        "Funding to be paid is too large.", "See `max_adverse_funding_bps`."
-    ),
+    Reason.FUNDING_ADVERSE: ReasonText("Funding to be paid is too large.", "See `max_adverse_funding_bps`."),
     Reason.BELOW_MINIMUM_AFTER_REDUCTION: ReasonText(
         "The size left after a reduction is below the minimum; the engine would raise it again.",
         "The reduction stands; the intent is blocked with the limits that cut it.",

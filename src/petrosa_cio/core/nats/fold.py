@@ -69,6 +69,8 @@ class Folded:
 
     book: str
     policy: Policy
+    settled: int = 0
+    """Promises of records up to this index are known to be settled before folding begins."""
     position: Position = field(init=False)
     memory: Book = field(init=False)
     open: dict[int, Promise] = field(default_factory=dict)
@@ -98,12 +100,10 @@ class Folded:
         if remembered is None:
             return
         self.memory.fold(remembered)
-        if remembered.promoted:
+        if remembered.promoted and index > self.settled:
             promise = promise_of(index, content)
             self.open[promise.sequence] = promise
 
     def forget_settled(self) -> None:
         """Drop the promises that the latest record says are settled."""
         self.open = {key: promise for key, promise in self.open.items() if promise.index > self.position.settled}
-
-

@@ -49,7 +49,7 @@ _POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class GateTerms:
-    """What a gate is started with. ``event_clock`` takes now from the recording and enforces no timeout: replay only."""
+    """What a gate is started with. ``event_clock`` (replay only): now is the recorded time, no timeout is enforced."""
 
     book: str
     policy: Policy
@@ -159,6 +159,7 @@ class Gate:
     async def _fold_up_to(self, last: Delivered) -> None:
         target, _ = position_after(self.terms.book, last)
         start = await self._first_needed(target)
+        self.folded.settled = target.settled
         first = True
         async with self.link.read(subjects.ledger_stream(self.terms.book), start) as reader:
             async for batch in reader.batches():
@@ -415,9 +416,7 @@ class Gate:
         """Bar the signal for good, then record that it expired. False where its signal was sent before: that stands."""
         sequence = promise.sequence
         try:
-            await self.link.stored(
-                subjects.outbox_expired(self.terms.book, sequence), b"", self._settlement(sequence)
-            )
+            await self.link.stored(subjects.outbox_expired(self.terms.book, sequence), b"", self._settlement(sequence))
         except Fenced:
             kept = await self.link.last(
                 subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, sequence)

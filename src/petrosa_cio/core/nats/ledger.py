@@ -49,7 +49,9 @@ class Entry:
     position: Position
 
 
-def entry(position: Position, content: Content, cursor: int, totals: Totals, revision: str | None, measured: str = "") -> Entry:
+def entry(
+    position: Position, content: Content, cursor: int, totals: Totals, revision: str | None, measured: str = ""
+) -> Entry:
     """The record that continues ``position`` with ``content``."""
     index = position.index + 1
     body = record.encode(
@@ -74,9 +76,7 @@ def entry(position: Position, content: Content, cursor: int, totals: Totals, rev
         headers["Nats-Expected-Last-Msg-Id"] = position.head
     if measured:
         headers[subjects.MEASURED_HEADER] = measured
-    after = replace(
-        position, index=index, head=head, cursor=cursor, totals=totals, policy_revision=revision
-    )
+    after = replace(position, index=index, head=head, cursor=cursor, totals=totals, policy_revision=revision)
     return Entry(body, headers, after)
 
 

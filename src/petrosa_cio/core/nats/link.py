@@ -88,23 +88,28 @@ class Link:
 
     @classmethod
     async def open(
-        cls, url: str, name: str, *, credentials: str | None = None, on_event: Callable[[str], None] | None = None,
+        cls,
+        url: str,
+        name: str,
+        *,
+        credentials: str | None = None,
+        on_event: Callable[[str], None] | None = None,
         patience: float = 10.0,
     ) -> Self:
         """Connect to ``url``. Raises BusError after ``patience`` seconds without an answer."""
         lost = asyncio.Event()
         report = on_event or (lambda _: None)
 
-        async def disconnected() -> None:  # noqa: RUF029  the client wants a coroutine
+        async def disconnected() -> None:
             lost.set()
             report("disconnected")
 
-        async def reconnected() -> None:  # noqa: RUF029
+        async def reconnected() -> None:
             report("reconnected")
 
         opened = False
 
-        async def errored(error: Exception) -> None:  # noqa: RUF029
+        async def errored(error: Exception) -> None:
             if opened:  # until then each refusal is an attempt, and `patience` says when to give up
                 report(f"error: {error!r}")
 
@@ -165,7 +170,11 @@ class Link:
         """Raise BusError, saying how to enable it, where the server has no JetStream."""
         try:
             await self._js.account_info()
-        except (nats.errors.NoRespondersError, nats.js.errors.ServiceUnavailableError, nats.js.errors.APIError) as error:
+        except (
+            nats.errors.NoRespondersError,
+            nats.js.errors.ServiceUnavailableError,
+            nats.js.errors.APIError,
+        ) as error:
             msg = (
                 "this nats-server has no JetStream, without which nothing can be recorded. Start it with "
                 "`nats-server -js -sd DIR`, or put `jetstream { store_dir: DIR }` into its configuration"
@@ -275,9 +284,7 @@ class Link:
         with _mapped():
             await self._client.flush(timeout=5)
 
-    async def append(
-        self, subject: str, data: bytes, headers: dict[str, str]
-    ) -> asyncio.Future[PubAck]:
+    async def append(self, subject: str, data: bytes, headers: dict[str, str]) -> asyncio.Future[PubAck]:
         """Publish to a stream without waiting; the future brings the acknowledgement (see `settled`)."""
         with _mapped():
             return await self._js.publish_async(subject, data, headers=headers)
@@ -308,7 +315,7 @@ class Link:
     async def listen(self, subject: str, heard: Callable[[str, Mapping[str, str], bytes], None]) -> None:
         """Hand every core message on ``subject`` to ``heard``, in order; the subscription survives reconnection."""
 
-        async def hear(message: Msg) -> None:  # noqa: RUF029
+        async def hear(message: Msg) -> None:
             heard(message.subject, message.headers or {}, message.data)
 
         with _mapped():
@@ -371,7 +378,7 @@ class Reader:
         with contextlib.suppress(nats.errors.Error, OSError):
             await self._subscription.unsubscribe()
 
-    async def _take(self, message: Msg) -> None:  # noqa: RUF029
+    async def _take(self, message: Msg) -> None:
         self._buffer.append(message)
         self._arrived.set()
 
@@ -409,7 +416,7 @@ class Reader:
         # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and
         # account before the stream: counted from the end of the fixed part.
         parts = message.reply.split(".")
-        base = 5 if len(parts) == 9 else 7  # noqa: PLR2004
+        base = 5 if len(parts) == 9 else 7
         sequence, delivery, stored_at = int(parts[base]), int(parts[base + 1]), int(parts[base + 2])
         if delivery != self._next_delivery:
             msg = f"reader of {self._stream}: delivery {delivery} came where {self._next_delivery} was due"
@@ -423,8 +430,6 @@ def _mapped() -> Iterator[None]:
     """Map the client's exceptions to ours; the cause is kept."""
     try:
         yield
-    except nats.js.errors.NotFoundError:
-        raise
     except nats.js.errors.APIError as error:
         if error.err_code in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE):
             raise Fenced(str(error.description)) from error

@@ -1,6 +1,7 @@
-"""The codec: bytes and headers to a `Receipt`, a decision to a signal body. Pure and total; never raises, never coerces.
+"""The codec: bytes and headers to a `Receipt`, a decision to a signal body. Pure, total, never a coercion.
 
-What is no JSON text (RFC 8259, UTF-8) is undecodable; what is JSON but no valid intent is `Malformed` with every fault.
+What is no JSON text (RFC 8259, UTF-8) is undecodable; what is JSON but no valid intent is `Malformed`, with
+every fault.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def _children(item: Json) -> Iterable[Json]:
             return ()
 
 
-def receive(sequence: int, subject: str, payload: bytes, headers: Mapping[str, str] | None, arrived_at: Instant) -> Receipt:
+def receive(
+    sequence: int, subject: str, payload: bytes, headers: Mapping[str, str] | None, arrived_at: Instant
+) -> Receipt:
     """Decode one message of the intent stream. Total: every payload gives a receipt."""
     carriers = headers or {}
     if len(payload) > LARGEST_PAYLOAD:
@@ -186,19 +189,18 @@ def _trace(headers: Mapping[str, str], fields: Mapping[str, Json]) -> Trace:
         if parent is None:
             continue
         if isinstance(parent, str) and parse_traceparent(parent):
-            return Trace(parent, state if _valid_state(state) else None, dropped)
+            return Trace(parent, state if isinstance(state, str) and _valid_state(state) else None, dropped)
         dropped += 1
     return Trace(dropped=dropped)
 
 
-def _valid_state(state: Json) -> bool:
+def _valid_state(state: str) -> bool:
     """Whether ``state`` may travel on: printable ASCII, at most 512 characters and 32 members (§3.3)."""
     return (
-        isinstance(state, str)
-        and 0 < len(state) <= 512  # noqa: PLR2004
+        0 < len(state) <= 512
         and state.isascii()
         and state.isprintable()
-        and len([member for member in state.split(",") if member.strip()]) <= 32  # noqa: PLR2004
+        and len([member for member in state.split(",") if member.strip()]) <= 32
     )
 
 

@@ -25,9 +25,7 @@ TIMEFRAMES = ("tick", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8
 def daily_trades(subject: Subject) -> Finding:
     """Promotions of this UTC day in the scope that set the limit."""
     count, most = subject.case.book.promoted_today, subject.limits.required_number("max_daily_trades")
-    return limit(
-        count >= most, ("count", count), ("limit", most), ("scope", subject.limits.scope("max_daily_trades"))
-    )
+    return limit(count >= most, ("count", count), ("limit", most), ("scope", subject.limits.scope("max_daily_trades")))
 
 
 def order_rate(subject: Subject) -> Finding:
@@ -78,7 +76,7 @@ def signal_conflict(subject: Subject) -> Finding:
         ("against_strength", _strength(subject, winner.strategy_id, winner.confidence)),
         ("since_seconds", seconds(subject.case.now - winner.at)),
     )
-    return limit(True, *numbers)  # noqa: FBT003
+    return limit(True, *numbers)
 
 
 def _opposite_winner(subject: Subject, rivals: list[Rival]) -> Rival | None:
@@ -118,9 +116,7 @@ def _same_winner(subject: Subject, rivals: list[Rival]) -> Rival | None:
             return rivals[0] if rivals else None
         case _:  # strongest_wins
             own = _strength(subject, subject.intent.strategy_id, subject.confidence)
-            stronger = [
-                rival for rival in rivals if _strength(subject, rival.strategy_id, rival.confidence) >= own
-            ]
+            stronger = [rival for rival in rivals if _strength(subject, rival.strategy_id, rival.confidence) >= own]
             return _strongest(subject, stronger)
 
 
