@@ -38,7 +38,8 @@ bench: setup ## Measure against a bare forwarder in the same run
 docs: setup ## Write the documents that are generated from the code
 	$(BIN)/python -m petrosa_cio.bootstrap.documents docs
 
-lock: ## Pin the dependencies anew
+lock: setup ## Pin the dependencies anew
+	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --universal \
 		--python-version 3.11 --quiet --output-file requirements-dev.lock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from petrosa_cio.apps.nurse.models import Order, Outcome, Side, decimal_of
 
@@ -43,8 +43,7 @@ class Case:
     portfolio: Portfolio | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What one check came to: the outcome, its numbers, and for a cut the largest quantity (base asset) it leaves."""
 
     outcome: Outcome

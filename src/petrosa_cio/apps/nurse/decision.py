@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from uuid import UUID
 
 from petrosa_cio.apps.nurse import record
@@ -42,8 +42,7 @@ PREVIEW = 4096
 """Bytes of a quarantined payload that the ledger itself holds; the whole is in the quarantine stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Running counts of one book. The accounting identity is between these and the streams (`accounting`)."""
 
     received: int = 0
@@ -57,17 +56,18 @@ class Totals:
 
     def judged(self, kind: VerdictKind) -> Totals:
         """These totals after one more verdict."""
+        received = self.received + 1
         match kind:
             case VerdictKind.APPROVED:
-                return replace(self, received=self.received + 1, approved=self.approved + 1)
+                return self._replace(received=received, approved=self.approved + 1)
             case VerdictKind.REDUCED:
-                return replace(self, received=self.received + 1, reduced=self.reduced + 1)
+                return self._replace(received=received, reduced=self.reduced + 1)
             case VerdictKind.BLOCKED:
-                return replace(self, received=self.received + 1, blocked=self.blocked + 1)
+                return self._replace(received=received, blocked=self.blocked + 1)
             case VerdictKind.ABSORBED:
-                return replace(self, received=self.received + 1, absorbed=self.absorbed + 1)
+                return self._replace(received=received, absorbed=self.absorbed + 1)
             case VerdictKind.QUARANTINED:
-                return replace(self, received=self.received + 1, quarantined=self.quarantined + 1)
+                return self._replace(received=received, quarantined=self.quarantined + 1)
 
     @property
     def promising(self) -> int:
@@ -76,14 +76,14 @@ class Totals:
 
     def content(self) -> dict[str, int]:
         """As written in a record."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return self._asdict()
 
     @classmethod
     def read(cls, content: dict[str, Json]) -> Totals:
         """From a record body; absent counts are 0."""
         totals = content.get("totals")
         found = totals if isinstance(totals, dict) else {}
-        return cls(**{name: value for name in cls.__slots__ if isinstance(value := found.get(name), int)})
+        return cls(**{name: value for name in cls._fields if isinstance(value := found.get(name), int)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def content_of(decision: Decision) -> Content:
         return content
     content["payload"] = receipt.payload.decode("utf-8")
     content["observed"] = _observed(verdict)
-    content["unevaluated"] = [seen.code.value for seen in verdict.observed if seen.outcome is Outcome.UNEVALUATED]
+    content["unevaluated"] = [code._value_ for code, outcome, _ in verdict.observed if outcome is Outcome.UNEVALUATED]
     content["facts"] = _facts_content(decision.facts)
     if isinstance(body, Intent):
         content["memory"] = {"identity": identity_of(body), "confidence": body.confidence, "timeframe": body.timeframe}
@@ -213,12 +213,21 @@ def _reason(seen: Observation) -> dict[str, Scalar]:
     return {"code": seen.code.value, "outcome": seen.outcome.value, **dict(seen.numbers)}
 
 
+_QUIET: dict[str, Scalar] = {"outcome": "pass"}
+
+
 def _observed(verdict: Verdict) -> dict[str, dict[str, Scalar]]:
-    return {
-        seen.code.value: {"outcome": seen.outcome.value, **dict(seen.numbers)}
-        for seen in verdict.observed
-        if seen.outcome is not Outcome.UNEVALUATED
-    }
+    found: dict[str, dict[str, Scalar]] = {}
+    for code, outcome, numbers in verdict.observed:
+        if outcome is Outcome.UNEVALUATED:
+            continue
+        if numbers or outcome is not Outcome.PASS:
+            seen: dict[str, Scalar] = dict(numbers)
+            seen["outcome"] = outcome._value_
+            found[code._value_] = seen
+        else:
+            found[code._value_] = _QUIET
+    return found
 
 
 def _facts_content(facts: BookFacts) -> Content:

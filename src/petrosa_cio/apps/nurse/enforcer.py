@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from petrosa_cio.apps.nurse.case import Subject, minimum_quantity, round_down, subject_of
-from petrosa_cio.apps.nurse.controls.table import TABLE
+from petrosa_cio.apps.nurse.case import minimum_quantity, round_down, subject_of
+from petrosa_cio.apps.nurse.controls.table import TABLE, awaits_facts
 from petrosa_cio.apps.nurse.models import Intent, Malformed, Mode, Observation, Outcome, Verdict, VerdictKind
 from petrosa_cio.apps.nurse.reasons import Reason
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from petrosa_cio.apps.nurse.case import Case
-    from petrosa_cio.apps.nurse.controls.table import Control
+    from petrosa_cio.apps.nurse.case import Case, Subject
+    from petrosa_cio.apps.nurse.controls.table import Check
     from petrosa_cio.apps.nurse.models import BookFacts, Side
     from petrosa_cio.apps.nurse.policy import Limits, Policy
 
@@ -60,36 +61,72 @@ def _without_policy() -> Verdict:
     return Verdict(VerdictKind.BLOCKED, (reason,), (reason,))
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One control as these limits have it: its check, whether it is applied, and what it says when all is quiet."""
+
+    code: Reason
+    check: Check
+    enforced: bool
+    quiet: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The table as these limits have it: controls that are off left out, those that await facts said once."""
+
+    rows: tuple[_Row, ...]
+    awaiting: tuple[Observation, ...]
+
+
+def _plan(limits: Limits) -> _Plan:
+    found = limits.memo
+    if isinstance(found, _Plan):
+        return found
+    rows: list[_Row] = []
+    awaiting: list[Observation] = []
+    for control in TABLE:
+        mode = limits.modes.get(control.code, Mode.ENFORCE)
+        if mode is Mode.OFF:
+            continue
+        if control.check is awaits_facts:
+            awaiting.append(Observation(control.code, Outcome.UNEVALUATED))
+        else:
+            quiet = Observation(control.code, Outcome.PASS)
+            rows.append(_Row(control.code, control.check, mode is Mode.ENFORCE, quiet))
+    plan = limits.memo = _Plan(tuple(rows), tuple(awaiting))
+    return plan
+
+
 def _entry(case: Case, intent: Intent, side: Side, policy: Policy) -> Verdict:
     limits = policy.limits(intent.symbol, intent.strategy_id, side)
+    plan = _plan(limits)
     subject = subject_of(case, intent, limits, side)
     reasons: list[Observation] = []
     observed: list[Observation] = []
     cap: Decimal | None = None
     blocked = False
-    for control in TABLE:
-        mode = limits.modes.get(control.code, Mode.ENFORCE)
-        if mode is Mode.OFF:
+    for row in plan.rows:
+        outcome, numbers, left = row.check(subject)
+        if outcome is Outcome.PASS:
+            observed.append(Observation(row.code, outcome, numbers) if numbers else row.quiet)
             continue
-        seen, left = _observe(control, subject, mode)
+        if not row.enforced:
+            outcome = _OBSERVED.get(outcome, outcome)
+        seen = Observation(row.code, outcome, numbers)
         observed.append(seen)
-        if seen.outcome is Outcome.BLOCK:
+        if outcome is Outcome.BLOCK:
             blocked = True
             reasons.append(seen)
-        elif seen.outcome is Outcome.REDUCE and left is not None:
+        elif outcome is Outcome.REDUCE and left is not None:
             cap = left if cap is None else min(cap, left)
             reasons.append(seen)
+    observed.extend(plan.awaiting)
     if blocked:
         return Verdict(VerdictKind.BLOCKED, tuple(reasons), tuple(observed), subject.order)
     if cap is None:
         return Verdict(VerdictKind.APPROVED, (), tuple(observed), subject.order)
     return _reduce(subject, cap, reasons, observed)
-
-
-def _observe(control: Control, subject: Subject, mode: Mode) -> tuple[Observation, Decimal | None]:
-    finding = control.check(subject)
-    outcome = finding.outcome if mode is Mode.ENFORCE else _OBSERVED.get(finding.outcome, finding.outcome)
-    return Observation(control.code, outcome, finding.numbers), finding.cap
 
 
 def _reduce(subject: Subject, cap: Decimal, reasons: list[Observation], observed: list[Observation]) -> Verdict:

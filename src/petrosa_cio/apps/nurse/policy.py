@@ -53,7 +53,7 @@ def strategy_scope(strategy_id: str) -> str:
 class Limits:
     """The parameters that hold for one intent, each with the scope that set it. Typed access; no I/O."""
 
-    __slots__ = ("_lists", "_maps", "_numbers", "_scopes", "_words", "modes", "required")
+    __slots__ = ("_lists", "_maps", "_numbers", "_scopes", "_words", "memo", "modes", "required")
 
     def __init__(self, values: Mapping[str, Json], scopes: Mapping[str, str], modes: Mapping[Reason, Mode]) -> None:
         self._numbers: dict[str, Decimal | None] = {}
@@ -61,6 +61,7 @@ class Limits:
         self._lists: dict[str, tuple[str, ...]] = {}
         self._maps: dict[str, dict[str, Decimal]] = {}
         self._scopes = dict(scopes)
+        self.memo: object = None  # what the enforcer worked out for these limits; they never change
         self.modes = dict(modes)
         for name, value in values.items():
             self._keep(name, value)

@@ -260,7 +260,7 @@ class Gate:
         self.log("gap", {"from": first, "to": last})
         await self._room.acquire()
         content: Content = {"kind": "gap", "from": first, "to": last, "count": count}
-        await self._append(content, lambda totals: replace(totals, gap=totals.gap + count), cursor=last)
+        await self._append(content, lambda totals: totals._replace(gap=totals.gap + count), cursor=last)
 
     async def _take(self, message: Delivered) -> None:
         receipt = self._receive(message)
@@ -433,7 +433,7 @@ class Gate:
             "decision_id": promise.decision_id,
             "at": iso(self.terms.now()),
         }
-        await self._append(content, lambda totals: replace(totals, expired=totals.expired + 1))
+        await self._append(content, lambda totals: totals._replace(expired=totals.expired + 1))
         return True
 
     async def _honour(self, promise: Promise) -> None:

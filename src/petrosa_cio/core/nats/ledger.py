@@ -6,8 +6,8 @@ The sequence alone is not enough once appends are pipelined (``docs/decisions/00
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.decision import Totals
@@ -29,7 +29,7 @@ class Position:
     index: int = 0
     head: str = record.GENESIS
     cursor: int = 0
-    totals: Totals = field(default_factory=Totals)
+    totals: Totals = Totals()
     policy_revision: str | None = None
     settled: int = 0
     """Every promise of a record up to this index is known to be kept or expired: where recovery starts to look."""
@@ -40,8 +40,7 @@ class Position:
         return self.cursor - self.totals.received - self.totals.gap
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record ready to append, and the position after it."""
 
     body: bytes
@@ -76,7 +75,7 @@ def entry(
         headers["Nats-Expected-Last-Msg-Id"] = position.head
     if measured:
         headers[subjects.MEASURED_HEADER] = measured
-    after = replace(position, index=index, head=head, cursor=cursor, totals=totals, policy_revision=revision)
+    after = Position(position.book, index, head, cursor, totals, revision, position.settled)
     return Entry(body, headers, after)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from functools import partial
+from math import isinf
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -42,7 +43,7 @@ def _no_constant(name: str) -> float:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number in (float("inf"), float("-inf")):
+    if isinf(number):
         msg = f"number {text[:40]} is out of range"
         raise _NotJson(msg)
     return number
