@@ -274,6 +274,7 @@ def status(
 def gate(
     nats_url: Annotated[str, typer.Option()] = "",
     book: Book = "main",
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
     signal_subject: Annotated[str, typer.Option()] = "signals.trading",
     policy: PolicyFile = None,
     default_policy: Annotated[str, typer.Option()] = "embedded",
@@ -297,11 +298,18 @@ def gate(
             settings.signal_subject,
             kept,
             settings.nats_credentials,
+            data_dir=settings.data_dir,
         )
     else:
         default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
         options = GateOptions(
-            nats_url, book, policies.load(policy, default), signal_subject, Retention(), None, event_clock
+            nats_url,
+            book,
+            policies.load(policy, default),
+            signal_subject,
+            Retention(),
+            event_clock=event_clock,
+            data_dir=data_dir,
         )
     _run(run_gate(options))
 

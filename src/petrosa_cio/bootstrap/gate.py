@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petrosa_cio import __version__
@@ -16,11 +17,10 @@ from petrosa_cio.core import clock, logs
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.interceptor import Gate, GateTerms
 from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.spill import SpillFile
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from petrosa_cio.apps.nurse.policy import Policy
 
 ACCOUNTING_SECONDS = 1.0
@@ -37,6 +37,8 @@ class GateOptions:
     retention: Retention
     credentials: Path | None = None
     event_clock: bool = False
+    data_dir: Path | None = None
+    """Where the spill file is kept; the current directory where none is given."""
 
 
 async def run_gate(options: GateOptions) -> None:
@@ -45,7 +47,9 @@ async def run_gate(options: GateOptions) -> None:
     link = await open_link(options.nats_url, "petrosa-cio gate", options.credentials, "gate")
     try:
         await prepare(link, options)
-        gate = Gate(link, GateTerms(options.book, options.policy, clock.now_ns, options.event_clock), log)
+        terms = GateTerms(options.book, options.policy, clock.now_ns, options.event_clock, options.signal_subject)
+        spill = SpillFile((options.data_dir or Path.cwd()) / "spill" / f"{options.book}.jsonl")
+        gate = Gate(link, terms, log, spill)
         await link.answer(subjects.status_subject(options.book), lambda: status_answer(link, gate))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,7 +121,7 @@ async def status_answer(link: Link, gate: Gate) -> bytes:
             "policy_revision": gate.terms.policy.revision,
             "ledger": {"index": position.index, "head": position.head, "cursor": position.cursor},
             "account": account,
-            "process": gate.counters.content(),
+            "process": {**gate.counters.content(), "passed_unrecorded": gate.passed_unrecorded},
         }
     ).encode()
 

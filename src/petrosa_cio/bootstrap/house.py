@@ -48,6 +48,8 @@ def gate_command(wiring: Wiring) -> tuple[str, ...]:
         wiring.book,
         "--signal-subject",
         wiring.signal_subject,
+        "--data-dir",
+        str(wiring.data_dir),
         "--default-policy",
         wiring.default_policy,
         *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),

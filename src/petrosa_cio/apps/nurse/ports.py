@@ -48,6 +48,24 @@ class StoreCursor:
     outbox_sequence: int = 0
 
 
+class Spill(Protocol):
+    """Where a promoted ``close`` is kept while the ledger takes no records. Order is kept.
+
+    * `keep` returns only when the entry is on disk (fsync). Raises StoreError where it cannot be kept.
+    * `pending` gives every entry kept and not yet `cleared`, oldest first; a torn last entry is given up, not raised.
+    * `clear` forgets the entries that `pending` gave, without losing them: they are moved aside.
+    """
+
+    def keep(self, entry: bytes) -> None:
+        """Keep one entry: one JSON text."""
+
+    def pending(self) -> list[bytes]:
+        """Every entry that is not cleared."""
+
+    def clear(self) -> None:
+        """Move what is pending aside: it is in the ledger now."""
+
+
 class DecisionStore(Protocol):
     """The query store: a projection of ledger and outbox, never the truth itself.
 

@@ -90,6 +90,10 @@ class Folded:
         match content.get("kind"):
             case "decision":
                 self._decision(found.index, content)
+            case "spilled":
+                remembered = remembered_of(content)
+                if remembered is not None:
+                    self.memory.fold(remembered)
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
             case _:

@@ -11,26 +11,32 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.book import DAY
-from petrosa_cio.apps.nurse.decision import content_of, decide, remember
+from petrosa_cio.apps.nurse.decision import content_of, decide, remember, remembered_of
 from petrosa_cio.apps.nurse.models import iso, parse_instant
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.fold import Folded, Promise
 from petrosa_cio.core.nats.ledger import entry, position_after
-from petrosa_cio.core.nats.link import Interrupted, settled
+from petrosa_cio.core.nats.link import Interrupted, Refused, settled
+from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
+from petrosa_cio.core.nats.straight import Straight
 from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.core.nats.witness import Witness
 from petrosa_cio.errors import Fenced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nats.js.api import PubAck
 
     from petrosa_cio.apps.nurse.decision import Content, Decision, Totals
     from petrosa_cio.apps.nurse.models import Instant, Receipt
     from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.ledger import Position
     from petrosa_cio.core.nats.link import Delivered, Link
+    from petrosa_cio.core.nats.witness import Heard
 
 IN_FLIGHT = 512
 """Records and signals under way at most; beyond it reading pauses and the stream holds what waits."""
@@ -44,6 +50,9 @@ TAKE_OVER_SECONDS = 0.05
 SHORT_LEDGER = 50_000
 """A ledger up to this many records is folded whole at recovery; of a longer one, only what a limit can still count."""
 
+OVERDUE_SECONDS = 0.5
+"""An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
+
 _POLL_SECONDS = 0.01
 
 
@@ -55,6 +64,8 @@ class GateTerms:
     policy: Policy
     now: Callable[[], Instant]
     event_clock: bool = False
+    signal_subject: str = "signals.trading"
+    """Where a ``close`` goes straight when the ledger takes no records."""
 
 
 @dataclass(slots=True)
@@ -68,6 +79,7 @@ class GateCounters:
     gaps: int = 0
     quarantined: int = 0
     traces_dropped: int = 0
+    uncaptured: int = 0
     fenced: int = 0
     interrupted: int = 0
     recoveries: int = 0
@@ -94,9 +106,13 @@ class Gate:
     link: Link
     terms: GateTerms
     log: Callable[[str, dict[str, object]], None]
+    spill: Spill | None = None
+    """Where closes are kept that pass while the ledger takes no records; without one, they wait like the rest."""
     counters: GateCounters = field(default_factory=GateCounters)
     state: str = "starting"
     folded: Folded = field(init=False)
+    _straight: Straight | None = field(init=False)
+    _witness: Witness = field(default_factory=Witness)
     _records: deque[_UnderWay] = field(default_factory=deque)
     _signals: deque[_UnderWay] = field(default_factory=deque)
     _sent: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,6 +123,12 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.folded = Folded(self.terms.book, self.terms.policy)
+        self._straight = None if self.spill is None else Straight(self.link, self.terms, self.spill, self.log)
+
+    @property
+    def passed_unrecorded(self) -> int:
+        """Closes that went straight to the engine since this process started."""
+        return 0 if self._straight is None else self._straight.passed
 
     @property
     def position(self) -> Position:
@@ -133,6 +155,9 @@ class Gate:
                 fenced = True
                 self.counters.fenced += 1
                 self.log("fenced", {"why": str(error)})
+            except Refused as error:
+                self.counters.interrupted += 1
+                await self._outlast(error)
             except Interrupted as error:
                 self.counters.interrupted += 1
                 self.log("interrupted", {"why": str(error)})
@@ -144,6 +169,9 @@ class Gate:
     async def _recover(self) -> None:
         """Rebuild position, memory and open promises from the ledger."""
         self.state = "recovering"
+        await self._recover_position()
+
+    async def _recover_position(self) -> None:
         self.counters.recoveries += 1
         self._abandon()
         book = self.terms.book
@@ -194,6 +222,23 @@ class Gate:
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._appending = asyncio.Lock()
 
+    # -- outage ------------------------------------------------------------------------------------------------------
+
+    async def _outlast(self, refusal: Refused) -> None:
+        """The ledger takes no records: let closes through, kept on disk, until it does again."""
+        self.state = "ledger unavailable"
+        self.log("ALARM: the ledger takes no records; entries are blocked, closes live", {"why": str(refusal)})
+        try:
+            await self._recover_position()
+            if self._straight is None:
+                await asyncio.sleep(PROBE_SECONDS)
+                return
+            outage = Outage(self.link, self.terms, self._straight, self.folded)
+            await first_failure(outage.last(self._stop), self._watch())
+        except (Interrupted, Fenced) as error:
+            self.log("interrupted", {"why": str(error)})
+            await asyncio.sleep(0.05)
+
     # -- stand by ----------------------------------------------------------------------------------------------------
 
     async def _stand_by(self) -> None:
@@ -228,10 +273,48 @@ class Gate:
         if self.position.policy_revision != self.terms.policy.revision:
             policy = self.terms.policy
             await self._record_now({"kind": "policy", "policy_revision": policy.revision, "policy": policy.content})
+        await self._write_down_spilled()
         for promise in sorted(self.folded.open.values(), key=lambda promise: promise.index):
             await self._honour(promise)
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
-        await first_failure(self._judge(), self._promote(), self._confirm(), self._watch())
+        if self.terms.event_clock:
+            await first_failure(self._judge(), self._promote(), self._confirm(), self._watch())
+            return
+        self._witness = Witness()
+        async with self.link.listening(subjects.INTENT_SUBJECTS, self._hear):
+            await first_failure(self._judge(), self._promote(), self._confirm(), self._watch(), self._compare())
+
+    # -- witness -----------------------------------------------------------------------------------------------------
+
+    async def _hear(self, subject: str, headers: Mapping[str, str], data: bytes) -> None:
+        self._witness.hear(subject, headers, data, asyncio.get_running_loop().time())
+
+    async def _compare(self) -> None:
+        """Look for intents that were published and never stored; let the closes among them through."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(OVERDUE_SECONDS / 2)
+            before = loop.time() - OVERDUE_SECONDS
+            if not self._witness.overdue(before):
+                continue
+            if (await self.link.state(subjects.INTENTS_STREAM)).last > self.position.cursor:
+                continue  # there is more to read yet: it may be among it
+            missing = self._witness.uncaptured(before)
+            if missing:
+                await self._uncaptured(missing)
+
+    async def _uncaptured(self, missing: list[Heard]) -> None:
+        self.counters.uncaptured += len(missing)
+        self.log("ALARM: the intent stream did not store what was published", {"intents": len(missing)})
+        if self._straight is None:
+            return
+        passed = 0
+        for heard in missing:
+            receipt = wire.receive(0, heard.subject, heard.data, heard.headers, self.terms.now())
+            passed += await self._straight.consider(receipt, self.folded)
+        if passed:
+            msg = f"{passed} closes passed unrecorded: they must be written down"
+            raise Interrupted(msg)
 
     async def _record_now(self, content: Content) -> None:
         """Append one record that judges nothing and wait for it, with nothing else in flight."""
@@ -239,6 +322,19 @@ class Gate:
         made = entry(position, content, position.cursor, position.totals, self.terms.policy.revision)
         await self.link.stored(subjects.ledger_subject(self.terms.book), made.body, made.headers)
         self.folded.position = made.position
+
+    async def _write_down_spilled(self) -> None:
+        """What passed unrecorded during an outage goes into the ledger before anything else is judged."""
+        pending = self.spill.pending() if self.spill is not None else []
+        for kept in pending:
+            content = record.decode(kept)
+            await self._record_now(dict(content))
+            remembered = remembered_of(content)
+            if remembered is not None:
+                self.folded.memory.fold(remembered)
+        if self.spill is not None and pending:
+            self.spill.clear()
+            self.log("spilled closes are written down", {"closes": len(pending)})
 
     async def _judge(self) -> None:
         """Read intents in order from the cursor on, and append a record for each."""
@@ -263,6 +359,8 @@ class Gate:
         await self._append(content, lambda totals: totals._replace(gap=totals.gap + count), cursor=last)
 
     async def _take(self, message: Delivered) -> None:
+        if not self.terms.event_clock:
+            self._witness.read(message.subject, message.data, asyncio.get_running_loop().time())
         receipt = self._receive(message)
         now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
         decision = decide(self.terms.book, receipt, self.folded.memory, self.terms.policy, now)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.link import Delivered
 
 
+NOTHING = Totals()
+"""The totals of a ledger without records."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a book's ledger stands: its last record, the intents accounted for, and what is settled of its promises."""
@@ -29,7 +33,7 @@ class Position:
     index: int = 0
     head: str = record.GENESIS
     cursor: int = 0
-    totals: Totals = Totals()
+    totals: Totals = NOTHING
     policy_revision: str | None = None
     settled: int = 0
     """Every promise of a record up to this index is known to be kept or expired: where recovery starts to look."""

@@ -27,7 +27,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.errors import BusError, Fenced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -47,6 +47,10 @@ _CONTROL = "100"
 
 class Interrupted(BusError):
     """The connection or a reader broke off. Nothing is known of what was in flight: recover from the ledger."""
+
+
+class Refused(Interrupted):
+    """A stream would not store a message (no room, no leader): the connection stands, the record does not."""
 
 
 class Delivered(NamedTuple):
@@ -321,6 +325,24 @@ class Link:
         with _mapped():
             await self._client.subscribe(subject, cb=hear)
 
+    @contextlib.asynccontextmanager
+    async def listening(
+        self, to: Sequence[str], heard: Callable[[str, Mapping[str, str], bytes], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        """Hand every core message on the subjects ``to`` to ``heard`` while the context lasts."""
+
+        async def hear(message: Msg) -> None:
+            await heard(message.subject, message.headers or {}, message.data)
+
+        with _mapped():
+            subscriptions = [await self._client.subscribe(subject, cb=hear) for subject in to]
+        try:
+            yield
+        finally:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                for subscription in subscriptions:
+                    await subscription.unsubscribe()
+
     async def anchor(self, key: str, value: bytes) -> None:
         """Keep ``value`` under ``key`` in the bucket of anchored chain heads, with history."""
         with _mapped():
@@ -434,7 +456,7 @@ def _mapped() -> Iterator[None]:
         if error.err_code in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE):
             raise Fenced(str(error.description)) from error
         msg = f"JetStream: {error.description or error!r}"
-        raise Interrupted(msg) from error
+        raise Refused(msg) from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         msg = f"NATS: {error!r}"
         raise Interrupted(msg) from error

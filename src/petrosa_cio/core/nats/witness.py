@@ -1,0 +1,81 @@
+"""The witness: hears every intent as it is published, and notices what the intent stream did not store.
+
+The stream drops silently what it has no room for, and what carries a message id it has just seen. The witness listens
+beside it; what was heard and is not read from the stream, though the stream has been read to its end, was not captured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST = 20_000
+"""Messages kept in mind at most; beyond it the oldest is given up and counted."""
+
+Key: TypeAlias = tuple[str, bytes]
+
+
+class Heard(NamedTuple):
+    """A message as it was published."""
+
+    subject: str
+    headers: Mapping[str, str]
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Mark:
+    since: float
+    balance: int
+    headers: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Witness:
+    """Balances what was heard against what was read. Times are of any one monotonic clock, in seconds."""
+
+    given_up: int = 0
+    _marks: dict[Key, _Mark] = field(default_factory=dict)
+
+    def hear(self, subject: str, headers: Mapping[str, str], data: bytes, now: float) -> None:
+        """A message was published."""
+        self._move((subject, data), +1, now, headers)
+
+    def read(self, subject: str, data: bytes, now: float) -> None:
+        """A message was read from the stream."""
+        self._move((subject, data), -1, now, {})
+
+    def _move(self, key: Key, by: int, now: float, headers: Mapping[str, str]) -> None:
+        mark = self._marks.get(key)
+        if mark is None:
+            if len(self._marks) >= MOST:
+                self._marks.pop(next(iter(self._marks)))
+                self.given_up += 1
+            self._marks[key] = _Mark(now, by, headers)
+            return
+        mark.balance += by
+        if mark.balance == 0:
+            del self._marks[key]
+
+    def overdue(self, before: float) -> bool:
+        """Whether something heard before that time still waits to be read."""
+        for key, mark in list(self._marks.items()):
+            if mark.since >= before:
+                return False
+            if mark.balance > 0:
+                return True
+            del self._marks[key]  # read without being heard: it was published before we listened
+        return False
+
+    def uncaptured(self, before: float) -> list[Heard]:
+        """Give up, and return, what was heard before that time and not read: ask only at the stream's end."""
+        found: list[Heard] = []
+        for key, mark in list(self._marks.items()):
+            if mark.since >= before:
+                break
+            found.extend(Heard(key[0], mark.headers, key[1]) for _ in range(max(mark.balance, 0)))
+            del self._marks[key]
+        return found
