@@ -123,6 +123,9 @@ class Policy:
     content: Values
     scopes: Mapping[str, Values]
     modes: Mapping[str, Mapping[Reason, Mode]]
+    _symbols: frozenset[str] = frozenset()
+    """Symbols that some scope names."""
+    _strategies: frozenset[str] = frozenset()
     _resolved: dict[ScopeKey, Limits] = field(default_factory=dict, repr=False, compare=False)
 
     def limits(self, symbol: str, strategy_id: str, side: Side | None) -> Limits:
@@ -132,9 +135,9 @@ class Policy:
         whatever names the wire brings.
         """
         key: ScopeKey = (
-            symbol if self._names_symbol(symbol) else None,
-            strategy_id if strategy_scope(strategy_id) in self.scopes else None,
-            side if side is not None and symbol_scope(symbol, side) in self.scopes else None,
+            symbol if symbol in self._symbols else None,
+            strategy_id if strategy_id in self._strategies else None,
+            side if symbol in self._symbols else None,
         )
         found = self._resolved.get(key)
         if found is None:
@@ -146,9 +149,6 @@ class Policy:
         values = [PARAMETERS[name].default, *(scope.get(name) for scope in self.scopes.values())]
         numbers = [Decimal(str(value)) for value in values if isinstance(value, int | float)]
         return max(numbers, default=Decimal(0))
-
-    def _names_symbol(self, symbol: str) -> bool:
-        return symbol_scope(symbol) in self.scopes or any(symbol_scope(symbol, side) in self.scopes for side in Side)
 
     def _layers(self, symbol: str, strategy_id: str, side: Side | None) -> Iterator[str]:
         yield GLOBAL
@@ -193,7 +193,10 @@ def read_policy(content: Json, source: str = "policy") -> Policy:
     if faults:
         raise PolicyError(tuple(faults), source)
     revision = hashlib.sha256(record.encode(content)).hexdigest()
-    return Policy(revision, content, scopes, modes)
+    named = {*scopes, *modes}
+    symbols = frozenset(scope.split(":")[1] for scope in named if scope.startswith("symbol:"))
+    strategies = frozenset(scope.partition(":")[2] for scope in named if scope.startswith("strategy:"))
+    return Policy(revision, content, scopes, modes, symbols, strategies)
 
 
 def _as_object(content: Values, key: str, faults: list[str]) -> Values:

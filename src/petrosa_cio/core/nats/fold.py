@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.link import Delivered
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Promise:
-    """A recorded decision whose signal must leave, or expire. ``index`` is its record's."""
+    """A recorded decision whose signal must leave, or expire. ``index`` is its record's, 0 until it has one."""
 
     index: int
     receipt: Receipt
@@ -70,7 +70,7 @@ class Folded:
     book: str
     policy: Policy
     settled: int = 0
-    """Promises of records up to this index are known to be settled before folding begins."""
+    """Promises of records up to this index are known to be settled."""
     position: Position = field(init=False)
     memory: Book = field(init=False)
     open: dict[int, Promise] = field(default_factory=dict)

@@ -422,10 +422,11 @@ class Gate:
                 count(position.totals),
                 self.terms.policy.revision,
                 measured,
+                settled=self.folded.settled,
             )
             self.folded.position = made.position
             if promise is not None:
-                promise = replace(promise, index=made.position.index)
+                promise.index = made.position.index
                 self.folded.open[promise.sequence] = promise
             future = await self.link.append(subjects.ledger_subject(self.terms.book), made.body, made.headers)
             now = asyncio.get_running_loop().time()
@@ -498,8 +499,7 @@ class Gate:
         """Move the mark below which every promise is settled: up to before the oldest open one."""
         oldest = next(iter(self.folded.open.values()), None)
         mark = index if oldest is None else oldest.index - 1
-        if mark > self.position.settled:
-            self.folded.position = replace(self.position, settled=mark)
+        self.folded.settled = max(self.folded.settled, mark)
 
     def _too_late(self, promise: Promise) -> bool:
         """Whether promotion may no longer begin. What reduces risk is never too late."""

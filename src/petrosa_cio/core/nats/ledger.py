@@ -53,9 +53,16 @@ class Entry(NamedTuple):
 
 
 def entry(
-    position: Position, content: Content, cursor: int, totals: Totals, revision: str | None, measured: str = ""
+    position: Position,
+    content: Content,
+    cursor: int,
+    totals: Totals,
+    revision: str | None,
+    measured: str = "",
+    *,
+    settled: int = 0,
 ) -> Entry:
-    """The record that continues ``position`` with ``content``."""
+    """The record that continues ``position`` with ``content``; promises up to index ``settled`` are settled."""
     index = position.index + 1
     body = record.encode(
         {
@@ -73,7 +80,7 @@ def entry(
         "Nats-Msg-Id": head,
         "Nats-Expected-Last-Sequence": str(position.index),
         subjects.PREV_HEADER: position.head,
-        subjects.SETTLED_HEADER: str(position.settled),
+        subjects.SETTLED_HEADER: str(max(settled, position.settled)),
     }
     if position.index:
         headers["Nats-Expected-Last-Msg-Id"] = position.head
