@@ -19,7 +19,7 @@ from petrosa_cio.bootstrap.projector import STORE_FILE
 from petrosa_cio.core import logs
 from petrosa_cio.core.exchange.recording import merge, read_klines
 from petrosa_cio.core.nats import server, subjects
-from petrosa_cio.core.nats.link import Interrupted, Link, settled
+from petrosa_cio.core.nats.link import Interrupted, Link, give_up
 from petrosa_cio.core.nats.together import first_failure
 from petrosa_cio.core.processes import Supervisor
 from petrosa_cio.core.recorded import Recorded, merged, read_intents
@@ -182,7 +182,7 @@ class _Replay:
                 await asyncio.sleep(0.05)
 
     async def _publish_from(self, done: int) -> None:
-        acks: list[asyncio.Future[object]] = []
+        acks: list[asyncio.Future[int]] = []
         for sequence, intent in enumerate(self.intents[done:], start=done + 1):
             while sequence - self.tally.decided > AT_MOST_IN_FLIGHT:
                 self.tally.moved.clear()
@@ -200,22 +200,22 @@ class _Replay:
             }
             self.tally.published_at[sequence] = time.perf_counter()
             ack = await self.link.append(intent.subject, intent.payload, headers)
-            acks.append(ack)  # type: ignore[arg-type]
+            acks.append(ack)
             if len(acks) >= AT_MOST_IN_FLIGHT:
                 await self._settle(acks)
         await self._settle(acks)
 
-    async def _settle(self, acks: list[asyncio.Future[object]]) -> None:
+    async def _settle(self, acks: list[asyncio.Future[int]]) -> None:
         try:
             for ack in acks:
                 async with asyncio.timeout(5):
-                    await settled(ack)  # type: ignore[arg-type]
+                    await ack
         except TimeoutError as error:
             msg = "no acknowledgement of a published intent"
             raise Interrupted(msg) from error
         finally:
             for ack in acks:
-                ack.cancel()
+                give_up(ack)
             acks.clear()
 
     async def _follow(self, lines: TextIO, progress: Callable[[int, int], None]) -> None:

@@ -73,10 +73,10 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The table as these limits have it: controls that are off left out, those that await facts said once."""
+    """The table as these limits have it: what is off is left out, what is idle or awaits facts is said once."""
 
     rows: tuple[_Row, ...]
-    awaiting: tuple[Observation, ...]
+    said: tuple[Observation, ...]
 
 
 def _plan(limits: Limits) -> _Plan:
@@ -84,17 +84,19 @@ def _plan(limits: Limits) -> _Plan:
     if isinstance(found, _Plan):
         return found
     rows: list[_Row] = []
-    awaiting: list[Observation] = []
+    said: list[Observation] = []
     for control in TABLE:
         mode = limits.modes.get(control.code, Mode.ENFORCE)
         if mode is Mode.OFF:
             continue
         if control.check is awaits_facts:
-            awaiting.append(Observation(control.code, Outcome.UNEVALUATED))
+            said.append(Observation(control.code, Outcome.UNEVALUATED))
+        elif control.idle is not None and control.idle(limits):
+            said.append(Observation(control.code, Outcome.PASS))
         else:
             quiet = Observation(control.code, Outcome.PASS)
             rows.append(_Row(control.code, control.check, mode is Mode.ENFORCE, quiet))
-    plan = limits.memo = _Plan(tuple(rows), tuple(awaiting))
+    plan = limits.memo = _Plan(tuple(rows), tuple(said))
     return plan
 
 
@@ -121,7 +123,7 @@ def _entry(case: Case, intent: Intent, side: Side, policy: Policy) -> Verdict:
         elif outcome is Outcome.REDUCE and left is not None:
             cap = left if cap is None else min(cap, left)
             reasons.append(seen)
-    observed.extend(plan.awaiting)
+    observed.extend(plan.said)
     if blocked:
         return Verdict(VerdictKind.BLOCKED, tuple(reasons), tuple(observed), subject.order)
     if cap is None:

@@ -18,7 +18,7 @@ from petrosa_cio.apps.nurse.models import iso, parse_instant
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.fold import Folded, Promise
 from petrosa_cio.core.nats.ledger import entry, position_after
-from petrosa_cio.core.nats.link import Interrupted, Refused, settled
+from petrosa_cio.core.nats.link import Interrupted, Refused, give_up
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
 from petrosa_cio.core.nats.straight import Straight
 from petrosa_cio.core.nats.together import first_failure
@@ -27,8 +27,6 @@ from petrosa_cio.errors import Fenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from nats.js.api import PubAck
 
     from petrosa_cio.apps.nurse.decision import Content, Decision, Totals
     from petrosa_cio.apps.nurse.models import Instant, Receipt
@@ -93,7 +91,7 @@ class GateCounters:
 class _UnderWay:
     """A record or a signal that was sent and is not yet acknowledged."""
 
-    future: asyncio.Future[PubAck]
+    future: asyncio.Future[int]
     since: float
     index: int
     promise: Promise | None
@@ -216,7 +214,7 @@ class Gate:
     def _abandon(self) -> None:
         """Drop what was in flight: the ledger knows what became of it."""
         for under_way in (*self._records, *self._signals):
-            under_way.future.cancel()
+            give_up(under_way.future)
         self._records.clear()
         self._signals.clear()
         self._room = asyncio.Semaphore(IN_FLIGHT)
@@ -442,7 +440,7 @@ class Gate:
                 self._sent.clear()
                 await self._sent.wait()
             under_way = self._records[0]
-            await settled(under_way.future)
+            await under_way.future
             if under_way.promise is not None:
                 await self._send(under_way.promise)
             else:
@@ -485,7 +483,7 @@ class Gate:
                 await self._promised.wait()
             under_way = self._signals[0]
             try:
-                await settled(under_way.future)
+                await under_way.future
                 self.counters.promoted += 1
             except Fenced:
                 self.counters.already_settled += 1

@@ -27,6 +27,8 @@ LARGEST_PAYLOAD = 256 * 1024
 DEEPEST = 64
 """Deeper nesting is refused as malformed: no producer needs it, and every later walk of the value stays cheap."""
 
+_SPACED_COLON = re.compile(r'"[ \t\n\r]+:')
+_MAY_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}|\d{300}", re.ASCII)
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z", re.ASCII)
 _TRACE_FIELDS = ("_otel_trace_context", "_otel_trace_headers")
 _ORDER_SHAPE = ("order_id", "side")
@@ -39,6 +41,9 @@ class _NotJson(ValueError):
 def _no_constant(name: str) -> float:
     msg = f"{name} is not JSON"
     raise _NotJson(msg)
+
+
+_PLAIN = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _finite(text: str) -> float:
@@ -58,12 +63,32 @@ def _noting(repeated: list[str], pairs: list[tuple[str, Json]]) -> dict[str, Jso
 
 
 def _decode(text: str) -> tuple[Json, list[str]]:
-    """Decode a JSON text, and name the fields that some object names twice (JSON, but which value is meant?)."""
+    """Decode a JSON text, and name the fields that some object names twice (JSON, but which value is meant?).
+
+    The plain decoder is three times as fast as one that looks at every object and number, so that one is used only
+    where there may be something to find: a number that can overflow, or more key endings than distinct keys.
+    """
+    if not _MAY_OVERFLOW.search(text) and not _SPACED_COLON.search(text):
+        decoded: Json = _PLAIN.decode(text)
+        # Without space before colons every key, repeated or not, ends in one `":`; text inside strings can only add.
+        if text.count('":') == _keys(decoded):
+            return decoded, []
     repeated: list[str] = []
     decoder = json.JSONDecoder(
         object_pairs_hook=partial(_noting, repeated), parse_constant=_no_constant, parse_float=_finite
     )
     return decoder.decode(text), repeated
+
+
+def _keys(item: Json) -> int:
+    """How many keys the objects in ``item`` have, all told."""
+    match item:
+        case dict():
+            return len(item) + sum(_keys(child) for child in item.values() if isinstance(child, dict | list))
+        case list():
+            return sum(_keys(child) for child in item if isinstance(child, dict | list))
+        case _:
+            return 0
 
 
 def _too_deep(decoded: Json, payload: bytes) -> bool:

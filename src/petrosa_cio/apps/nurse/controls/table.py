@@ -7,24 +7,72 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from petrosa_cio.apps.nurse.case import UNEVALUATED
 from petrosa_cio.apps.nurse.controls import admission, pace, protection, size
-from petrosa_cio.apps.nurse.models import Fact
+from petrosa_cio.apps.nurse.models import ACCOUNT_FACTS, MARKET_FACTS, Fact
 from petrosa_cio.apps.nurse.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from petrosa_cio.apps.nurse.case import Finding, Subject
+    from petrosa_cio.apps.nurse.policy import Limits
 
 Check: TypeAlias = "Callable[[Subject], Finding]"
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One row: the code it speaks, what checks it, and the facts without which it is unevaluated."""
+    """One row: the code it speaks, what checks it, and the facts without which it is unevaluated.
+
+    ``idle`` tells of limits under which the check cannot fire, whatever the intent: no limit is set, a list is empty.
+    A test holds it to the check.
+    """
 
     code: Reason
     check: Check
     needs: tuple[Fact, ...] = ()
+    idle: Callable[[Limits], bool] | None = None
+
+
+def unset(name: str) -> Callable[[Limits], bool]:
+    """Idle while number ``name`` is null."""
+    return lambda limits: limits.number(name) is None
+
+
+def empty(name: str) -> Callable[[Limits], bool]:
+    """Idle while list ``name`` is empty, which means all."""
+    return lambda limits: not limits.words(name)
+
+
+def off(name: str) -> Callable[[Limits], bool]:
+    """Idle while switch ``name`` is off."""
+    return lambda limits: not limits.flag(name)
+
+
+def on(name: str) -> Callable[[Limits], bool]:
+    """Idle while switch ``name`` is on."""
+    return lambda limits: limits.flag(name)
+
+
+def not_required(facts: frozenset[Fact]) -> Callable[[Limits], bool]:
+    """Idle while none of ``facts`` is required."""
+    return lambda limits: not limits.required & facts
+
+
+def no_price_bounds(limits: Limits) -> bool:
+    """Idle while no bound on the price is set."""
+    names = ("price_min_absolute", "price_max_absolute", "price_min_relative_pct", "price_max_relative_pct")
+    return all(limits.number(name) is None for name in names)
+
+
+def leverage_within(limits: Limits) -> bool:
+    """Idle while the configured leverage is within its bound: nothing else is looked at."""
+    return limits.required_number("leverage") <= limits.required_number("max_leverage_bound")
+
+
+def nothing_conflicts(limits: Limits) -> bool:
+    """Idle while both sides may be held at once and entries on one side add up."""
+    hedged = limits.word("position_mode") == "hedge" and limits.flag("position_mode_aware_conflicts")
+    return hedged and limits.word("same_direction_conflict_resolution") == "accumulate"
 
 
 def awaits_facts(subject: Subject) -> Finding:
@@ -38,28 +86,28 @@ TABLE: tuple[Control, ...] = (
     Control(Reason.FUTURE_INTENT, admission.future),
     Control(Reason.GOVERNANCE_TIMEOUT, admission.governance_timeout),
     Control(Reason.POLICY_UNAVAILABLE, admission.policy_age),
-    Control(Reason.MARKET_STALE, admission.market_facts),
-    Control(Reason.ACCOUNT_UNKNOWN, admission.account_facts),
+    Control(Reason.MARKET_STALE, admission.market_facts, idle=not_required(MARKET_FACTS)),
+    Control(Reason.ACCOUNT_UNKNOWN, admission.account_facts, idle=not_required(ACCOUNT_FACTS)),
     Control(Reason.TRADING_HALTED, admission.halted),
     Control(Reason.REDUCING_ONLY, admission.reducing),
-    Control(Reason.MANUAL_APPROVAL, admission.manual_approval),
-    Control(Reason.SCOPE_DISABLED, admission.scope_enabled),
-    Control(Reason.RISK_DISABLED, admission.risk_enabled),
-    Control(Reason.SYMBOL_NOT_ALLOWED, admission.symbol_allowed),
+    Control(Reason.MANUAL_APPROVAL, admission.manual_approval, idle=off("require_manual_approval")),
+    Control(Reason.SCOPE_DISABLED, admission.scope_enabled, idle=on("enabled")),
+    Control(Reason.RISK_DISABLED, admission.risk_enabled, idle=on("risk_management_enabled")),
+    Control(Reason.SYMBOL_NOT_ALLOWED, admission.symbol_allowed, idle=empty("allowed_symbols")),
     Control(Reason.SIDE_NOT_ALLOWED, admission.side_allowed),
     Control(Reason.MODE_NOT_ALLOWED, admission.mode_allowed),
-    Control(Reason.STRATEGY_NOT_ALLOWED, admission.strategy_allowed),
+    Control(Reason.STRATEGY_NOT_ALLOWED, admission.strategy_allowed, idle=empty("allowed_strategies")),
     Control(Reason.SYMBOL_NOT_TRADING, awaits_facts, (Fact.FILTERS,)),
     Control(Reason.LOW_CONFIDENCE, protection.confidence),
-    Control(Reason.STOP_MISSING, protection.stop_present),
+    Control(Reason.STOP_MISSING, protection.stop_present, idle=off("require_stop_loss")),
     Control(Reason.STOP_WRONG_SIDE, protection.stop_side),
     Control(Reason.TARGET_WRONG_SIDE, protection.target_side),
-    Control(Reason.STOP_TOO_NEAR, protection.stop_near),
-    Control(Reason.STOP_TOO_FAR, protection.stop_far),
-    Control(Reason.TARGET_TOO_NEAR, protection.target_near),
-    Control(Reason.TARGET_TOO_FAR, protection.target_far),
-    Control(Reason.REWARD_TO_RISK, protection.reward_to_risk),
-    Control(Reason.PRICE_OUT_OF_RANGE, protection.price_range),
+    Control(Reason.STOP_TOO_NEAR, protection.stop_near, idle=unset("sl_distance_min_pct")),
+    Control(Reason.STOP_TOO_FAR, protection.stop_far, idle=unset("sl_distance_max_pct")),
+    Control(Reason.TARGET_TOO_NEAR, protection.target_near, idle=unset("tp_distance_min_pct")),
+    Control(Reason.TARGET_TOO_FAR, protection.target_far, idle=unset("tp_distance_max_pct")),
+    Control(Reason.REWARD_TO_RISK, protection.reward_to_risk, idle=unset("min_reward_to_risk")),
+    Control(Reason.PRICE_OUT_OF_RANGE, protection.price_range, idle=no_price_bounds),
     Control(Reason.PRICE_COLLAR, protection.price_collar, (Fact.MARK,)),
     Control(Reason.SPREAD_TOO_WIDE, awaits_facts, (Fact.BOOK,)),
     Control(Reason.THIN_BOOK, awaits_facts, (Fact.BOOK,)),
@@ -72,7 +120,7 @@ TABLE: tuple[Control, ...] = (
     Control(Reason.PORTFOLIO_EXPOSURE, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.SYMBOL_CONCENTRATION, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.CORRELATED_EXPOSURE, awaits_facts, (Fact.ACCOUNT, Fact.BARS)),
-    Control(Reason.LEVERAGE_BOUND, size.leverage_bound),
+    Control(Reason.LEVERAGE_BOUND, size.leverage_bound, idle=leverage_within),
     Control(Reason.PORTFOLIO_LEVERAGE, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.LIQUIDATION_NEAR, awaits_facts, (Fact.ACCOUNT, Fact.MARK)),
     Control(Reason.DAILY_LOSS, awaits_facts, (Fact.ACCOUNT,)),
@@ -82,9 +130,9 @@ TABLE: tuple[Control, ...] = (
     Control(Reason.COOLDOWN, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.DAILY_TRADES, pace.daily_trades),
     Control(Reason.ORDER_RATE, pace.order_rate),
-    Control(Reason.ACCUMULATION_COOLDOWN, pace.accumulation_cooldown),
-    Control(Reason.MAX_ACCUMULATIONS, pace.max_accumulations),
-    Control(Reason.SIGNAL_CONFLICT, pace.signal_conflict),
+    Control(Reason.ACCUMULATION_COOLDOWN, pace.accumulation_cooldown, idle=unset("accumulation_cooldown_seconds")),
+    Control(Reason.MAX_ACCUMULATIONS, pace.max_accumulations, idle=unset("max_accumulations")),
+    Control(Reason.SIGNAL_CONFLICT, pace.signal_conflict, idle=nothing_conflicts),
     Control(Reason.VOLATILITY, awaits_facts, (Fact.BARS,)),
     Control(Reason.REGIME_BLOCKED, awaits_facts, (Fact.BARS,)),
     Control(Reason.FUNDING_ADVERSE, awaits_facts, (Fact.FUNDING,)),
