@@ -117,6 +117,9 @@ class Screen:
             self._out.print(f"  {name:16} {_safe(content.get(name))}")
         self._out.print(f"  {'ledger record':16} {story.stored.index} of book {_safe(story.stored.book)}")
         self._out.print(f"  {'hash':16} {story.stored.hash} {'holds' if story.hash_holds else 'DOES NOT HOLD'}")
+        for name in ("payload", "quarantine", "facts", "order", "quantity", "trace"):
+            if content.get(name) is not None:
+                self._out.print(f"  {name:16} {_safe(content[name])}")
         self._checks(content.get("observed"), content.get("unevaluated"))
         sent = "promoted" if story.signal else "expired" if story.expired else "no signal"
         self._out.print(f"  {'outcome':16} {sent}")
@@ -128,7 +131,8 @@ class Screen:
             table = Table(box=None, title="checks", title_justify="left")
             for heading in ("control", "outcome", "numbers"):
                 table.add_column(heading)
-            for code, seen in observed.items():
+            order = list(Reason)
+            for code, seen in sorted(observed.items(), key=lambda item: order.index(Reason(item[0]))):
                 table.add_row(_safe(code), _safe(seen.get("outcome")), _numbers(seen))
             self._out.print(table)
         if isinstance(unevaluated, list) and unevaluated:

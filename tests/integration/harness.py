@@ -228,8 +228,7 @@ def run_cli(*arguments: str, given: bytes = b"", timeout: float = 60.0, **enviro
     done = subprocess.run(
         ours(*arguments),
         input=given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env=_environment({"COLUMNS": "200", **environment}),
         timeout=timeout,
         check=False,

@@ -64,11 +64,6 @@ def no_price_bounds(limits: Limits) -> bool:
     return all(limits.number(name) is None for name in names)
 
 
-def leverage_within(limits: Limits) -> bool:
-    """Idle while the configured leverage is within its bound: nothing else is looked at."""
-    return limits.required_number("leverage") <= limits.required_number("max_leverage_bound")
-
-
 def nothing_conflicts(limits: Limits) -> bool:
     """Idle while both sides may be held at once and entries on one side add up."""
     hedged = limits.word("position_mode") == "hedge" and limits.flag("position_mode_aware_conflicts")
@@ -120,7 +115,7 @@ TABLE: tuple[Control, ...] = (
     Control(Reason.PORTFOLIO_EXPOSURE, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.SYMBOL_CONCENTRATION, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.CORRELATED_EXPOSURE, awaits_facts, (Fact.ACCOUNT, Fact.BARS)),
-    Control(Reason.LEVERAGE_BOUND, size.leverage_bound, idle=leverage_within),
+    Control(Reason.LEVERAGE_BOUND, size.leverage_bound),
     Control(Reason.PORTFOLIO_LEVERAGE, awaits_facts, (Fact.ACCOUNT,)),
     Control(Reason.LIQUIDATION_NEAR, awaits_facts, (Fact.ACCOUNT, Fact.MARK)),
     Control(Reason.DAILY_LOSS, awaits_facts, (Fact.ACCOUNT,)),
