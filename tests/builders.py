@@ -332,11 +332,11 @@ def is_policy(content: Json) -> bool:
 # What a tightening is, by the parameters' own words
 
 UNLIMITED_WHEN_EMPTY = ("allowed_symbols", "allowed_strategies")
-TIGHTENABLE = tuple(
+TIGHTENABLE = [
     parameter
     for parameter in PARAMETERS.values()
-    if parameter.enforced_by in CHECKED and parameter.loosening is not Loosening.NEITHER
-) + (PARAMETERS["duplicate_window_seconds"],)
+    if parameter.enforced_by in (*CHECKED, Reason.DUPLICATE_INTENT) and parameter.loosening is not Loosening.NEITHER
+]
 """Every parameter that a check reads and that can be ordered by risk."""
 
 

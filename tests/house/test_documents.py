@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
-from builders_records import make_decisions
 
+from builders_records import make_decisions
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.controls.table import TABLE
 from petrosa_cio.apps.nurse.decision import Totals
@@ -33,10 +33,12 @@ from petrosa_cio.settings import described
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from petrosa_cio.apps.nurse.decision import Content
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-COMMANDS = {name: command for name, command in typer.main.get_command(app).commands.items() if not command.hidden}
+COMMANDS = {name: command for name, command in typer.main.get_group(app).commands.items() if not command.hidden}
 
 
 def text_of(name: str) -> str:
@@ -185,7 +187,7 @@ def test_the_first_record_in_the_ledger_page_is_the_one_replay_writes() -> None:
     body = re.search(r" 0 '(.*)' \| sha256sum\n([0-9a-f]{64})", shown)
     assert body
     policy = read_policy(REPLAY)
-    content = {"kind": "policy", "policy_revision": policy.revision, "policy": policy.content}
+    content: Content = {"kind": "policy", "policy_revision": policy.revision, "policy": policy.content}
     assert entry(Position("main"), content, 0, Totals(), policy.revision).body == body.group(1).encode()
     assert hashlib.sha256(b"0" * 64 + b"\n" + body.group(1).encode()).hexdigest() == body.group(2)
 

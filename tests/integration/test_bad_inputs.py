@@ -104,7 +104,7 @@ async def survives(client: Client, link: Link, gate: Process, payloads: list[byt
         return last is not None and json.loads(last.data)["cursor"] == len(payloads) + 1
 
     with contextlib.suppress(AssertionError):  # what is wrong shows better below
-        await eventually(recorded, "everything is recorded", 45)
+        await eventually(recorded, "everything is recorded")
     log = gate.text()
     assert "Traceback" not in log, log[-3000:]
     assert gate.alive
@@ -126,7 +126,7 @@ async def test_the_json_parsing_suite(client: Client, link: Link, gate: Process)
     with zipfile.ZipFile(BAD / "json_parsing_suite.zip") as archive:
         files = [name for name in archive.namelist() if name.endswith(".json")]
         payloads = [archive.read(name) for name in files]
-    assert len(files) > 300
+    assert len(files) > 200
 
     decisions = await survives(client, link, gate, payloads)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from builders import START, intents, json_values, mutated, receipt_of, without
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from builders import START, intents, json_values, mutated, receipt_of, without
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.decision import content_of, decide
@@ -54,7 +54,7 @@ def recorded(receipt: Receipt) -> dict[str, object]:
 @example(b'"\\ud800"')
 @example(b"1" * 5000)
 def test_every_payload_has_exactly_one_answer_and_a_record(payload: bytes) -> None:
-    """Any bytes: an intent, malformed, or undecodable; never two of them, never an exception; and it can be recorded."""
+    """Any bytes: an intent, malformed, or undecodable; never two of them, never an exception; and recordable."""
     receipt = receipt_of(payload)
     assert has_one_answer(receipt)
     assert receipt.payload == payload

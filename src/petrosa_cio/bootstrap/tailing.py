@@ -11,7 +11,7 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.decision import judge_again
 from petrosa_cio.apps.nurse.models import Receipt
 from petrosa_cio.apps.nurse.policy import read_policy
-from petrosa_cio.apps.nurse.record import ChainReport, verify
+from petrosa_cio.apps.nurse.record import ChainReport, held_against, verify
 from petrosa_cio.bootstrap.projector import STORE_FILE
 from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.core.nats import subjects
@@ -114,7 +114,7 @@ def verify_store(store: SqliteStore) -> list[ChainReport]:
 
 
 async def verify_stream(link: Link, book: str) -> ChainReport:
-    """Walk the chain in the ledger stream itself, as far as it reaches now. Raises Interrupted."""
+    """Walk the chain in the ledger stream itself, and hold it against the anchored heads. Raises Interrupted."""
     stream = subjects.ledger_stream(book)
     last = (await link.state(stream)).last
     records: list[StoredRecord] = []
@@ -124,4 +124,9 @@ async def verify_stream(link: Link, book: str) -> ChainReport:
                 records.extend(stored(book, message) for message in batch)
                 if batch[-1].sequence >= last:
                     break
-    return verify(book, records)
+    report = verify(book, records)
+    hashes = {found.index: found.hash for found in records}
+    for anchored in await link.anchored(book):
+        mark = json.loads(anchored)
+        report = held_against(report, int(mark["index"]), str(mark["head"]), hashes.get(int(mark["index"])))
+    return report

@@ -105,6 +105,18 @@ def _decision_id(record: StoredRecord) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def held_against(report: ChainReport, index: int, head: str, found: str | None) -> ChainReport:
+    """``report`` held against an anchored head: record ``index`` must be there (``found``) and have hash ``head``."""
+    if found == head:
+        return report
+    problem = (
+        f"the tail is cut off: record {index} was anchored and is missing"
+        if found is None
+        else f"is not the record {index} whose hash was anchored: the chain was written anew"
+    )
+    return ChainReport(report.book, report.records, report.head, (*report.breaks, Break(index, problem)))
+
+
 def verify(book: str, records: Iterable[StoredRecord], *, at_most: int = 20) -> ChainReport:
     """Walk a book's records in order and name every altered, missing or reordered one, up to ``at_most``.
 

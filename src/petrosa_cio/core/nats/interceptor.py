@@ -51,6 +51,8 @@ SHORT_LEDGER = 50_000
 OVERDUE_SECONDS = 0.5
 """An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
 
+EXPIRED = ".expired"
+
 _POLL_SECONDS = 0.01
 
 
@@ -180,6 +182,7 @@ class Gate:
             self.folded.position = replace(self.position, cursor=max(first - 1, 0))
         else:
             await self._fold_up_to(last)
+            await self._strike_settled()
         self.log("recovered", {"index": self.position.index, "cursor": self.position.cursor})
 
     async def _fold_up_to(self, last: Delivered) -> None:
@@ -194,6 +197,25 @@ class Gate:
                     first = False
                 if self.position.index >= target.index:
                     self.folded.forget_settled()
+                    return
+
+    async def _strike_settled(self) -> None:
+        """Strike the open promises that the end of the outbox shows to be settled; what is left is tried anew.
+
+        Only to be quick: trying a settled promise again is refused by the outbox, one round trip each.
+        """
+        if not self.folded.open:
+            return
+        stream = subjects.outbox_stream(self.terms.book)
+        last = (await self.link.state(stream)).last
+        if last == 0:
+            return
+        async with self.link.read(stream, last - len(self.folded.open) - IN_FLIGHT) as reader:
+            async for batch in reader.batches():
+                for message in batch:
+                    if not message.subject.endswith(EXPIRED):
+                        self.folded.open.pop(subjects.outbox_sequence(message.subject), None)
+                if batch[-1].sequence >= last:
                     return
 
     async def _first_needed(self, target: Position) -> int:
@@ -272,8 +294,6 @@ class Gate:
             policy = self.terms.policy
             await self._record_now({"kind": "policy", "policy_revision": policy.revision, "policy": policy.content})
         await self._write_down_spilled()
-        for promise in sorted(self.folded.open.values(), key=lambda promise: promise.index):
-            await self._honour(promise)
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
         if self.terms.event_clock:
             await first_failure(self._judge(), self._promote(), self._confirm(), self._watch())
@@ -335,7 +355,10 @@ class Gate:
             self.log("spilled closes are written down", {"closes": len(pending)})
 
     async def _judge(self) -> None:
-        """Read intents in order from the cursor on, and append a record for each."""
+        """Keep or expire the promises found open, then read intents from the cursor on and append a record for each."""
+        for promise in list(self.folded.open.values()):
+            await self._room.acquire()
+            await self._send(promise)
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
             async for batch in reader.batches():
                 for message in batch:
@@ -517,7 +540,7 @@ class Gate:
             kept = await self.link.last(
                 subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, sequence)
             )
-            if kept is None or not kept.subject.endswith(".expired"):
+            if kept is None or not kept.subject.endswith(EXPIRED):
                 self.counters.already_settled += 1
                 self.folded.open.pop(sequence, None)
                 return False
@@ -531,21 +554,6 @@ class Gate:
         }
         await self._append(content, lambda totals: totals._replace(expired=totals.expired + 1))
         return True
-
-    async def _honour(self, promise: Promise) -> None:
-        """Keep or expire a promise that recovery found open, with nothing else in flight."""
-        if self._too_late(promise):
-            await self._room.acquire()
-            if not await self._expire(promise):
-                self._room.release()
-            return
-        subject, body, headers = self._signal(promise)
-        try:
-            await self.link.stored(subject, body, headers)
-            self.counters.promoted += 1
-        except Fenced:
-            self.counters.already_settled += 1
-        self.folded.open.pop(promise.sequence, None)
 
     # -- watch -------------------------------------------------------------------------------------------------------
 

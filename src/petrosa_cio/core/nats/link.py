@@ -361,6 +361,15 @@ class Link:
                 bucket = await self._js.create_key_value(bucket=subjects.HEADS_BUCKET, history=64)
             await bucket.put(key, value)
 
+    async def anchored(self, key: str) -> list[bytes]:
+        """Every value still kept under ``key``, oldest first; empty where nothing was anchored."""
+        with _mapped():
+            try:
+                bucket = await self._js.key_value(subjects.HEADS_BUCKET)
+                return [entry.value for entry in await bucket.history(key) if entry.value is not None]
+            except (nats.js.errors.NotFoundError, nats.js.errors.NoKeysError):
+                return []
+
     def read(self, stream: str, start: int) -> Reader:
         """A reader of ``stream`` from sequence ``start`` on, in order, without acknowledgement."""
         return Reader(self._client, self._js, stream, start)
