@@ -15,14 +15,15 @@ from petrosa_cio.core import logs
 from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.ledger import stored
-from petrosa_cio.core.nats.link import Interrupted
 from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.core.nats.trouble import Interrupted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from petrosa_cio.apps.nurse.ports import DecisionStore
-    from petrosa_cio.core.nats.link import Delivered, Link
+    from petrosa_cio.core.nats.link import Link
+    from petrosa_cio.core.nats.reader import Delivered
 
 STORE_FILE = "decisions.sqlite"
 LARGEST_BATCH = 500

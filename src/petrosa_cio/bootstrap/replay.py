@@ -19,8 +19,9 @@ from petrosa_cio.bootstrap.projector import STORE_FILE
 from petrosa_cio.core import logs
 from petrosa_cio.core.exchange.recording import merge, read_klines
 from petrosa_cio.core.nats import server, subjects
-from petrosa_cio.core.nats.link import Interrupted, Link, give_up
+from petrosa_cio.core.nats.link import Link
 from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.core.nats.trouble import Interrupted, give_up
 from petrosa_cio.core.processes import Supervisor
 from petrosa_cio.core.recorded import Recorded, merged, read_intents
 from petrosa_cio.errors import BusError, Fenced, RecordingError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.models import Json
     from petrosa_cio.core.exchange.recording import KlineTable
-    from petrosa_cio.core.nats.link import Delivered
+    from petrosa_cio.core.nats.reader import Delivered
 
 BOOK = "main"
 SIGNALS = "signals.trading"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from petrosa_cio.bootstrap.gate import open_link
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.exchange.klines import LiveKlines, SyntheticKlines
-from petrosa_cio.core.nats.link import Interrupted
+from petrosa_cio.core.nats.trouble import Interrupted
 from petrosa_cio.core.samples import run_samples
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.fold import receipt_of
 from petrosa_cio.core.nats.ledger import stored
-from petrosa_cio.core.nats.link import Interrupted
+from petrosa_cio.core.nats.trouble import Interrupted
 from petrosa_cio.errors import NotFound, StoreError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from petrosa_cio.errors import LedgerError
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.models import Json, Receipt
     from petrosa_cio.apps.nurse.policy import Policy
-    from petrosa_cio.core.nats.link import Delivered
+    from petrosa_cio.core.nats.reader import Delivered
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from petrosa_cio.apps.nurse.models import iso, parse_instant
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.fold import Folded, Promise
 from petrosa_cio.core.nats.ledger import entry, position_after
-from petrosa_cio.core.nats.link import Interrupted, Refused, give_up
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
 from petrosa_cio.core.nats.straight import Straight
 from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.core.nats.trouble import Interrupted, Refused, give_up
 from petrosa_cio.core.nats.witness import Witness
 from petrosa_cio.errors import Fenced
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.ledger import Position
-    from petrosa_cio.core.nats.link import Delivered, Link
+    from petrosa_cio.core.nats.link import Link
+    from petrosa_cio.core.nats.reader import Delivered
     from petrosa_cio.core.nats.witness import Heard
 
 IN_FLIGHT = 512

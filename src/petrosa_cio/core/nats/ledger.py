@@ -18,7 +18,7 @@ from petrosa_cio.errors import LedgerError
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.decision import Content
     from petrosa_cio.apps.nurse.models import Json
-    from petrosa_cio.core.nats.link import Delivered
+    from petrosa_cio.core.nats.reader import Delivered
 
 
 NOTHING = Totals()

@@ -1,6 +1,6 @@
 """The link to NATS: one connection, its streams, ordered reading and pipelined, fenced publishing.
 
-The only room that imports ``nats``. Its exceptions stop here and become BusError, Fenced or Interrupted.
+``link``, ``reader``, ``acks`` and ``trouble`` are the only rooms that import ``nats``; its exceptions stop here.
 """
 
 from __future__ import annotations
@@ -8,16 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
-import msgspec
 import nats
 import nats.errors
 import nats.js.errors
 from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
     RePublish,
     RetentionPolicy,
     StorageType,
@@ -25,46 +21,21 @@ from nats.js.api import (
 )
 
 from petrosa_cio.core.nats import subjects
-from petrosa_cio.errors import BusError, Fenced
+from petrosa_cio.core.nats.acks import AckPipe
+from petrosa_cio.core.nats.reader import Delivered, Reader
+from petrosa_cio.core.nats.trouble import Interrupted, mapped
+from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js.api import StreamInfo
     from nats.js.client import JetStreamContext
 
-WRONG_LAST_ID = 10070
-WRONG_LAST_SEQUENCE = 10071
-HEARTBEAT_SECONDS = 1.0
-SILENCE_SECONDS = 3.0
-"""A reader that hears neither message nor heartbeat this long is taken for cut off and made anew."""
 
 DAY_SECONDS = 86_400.0
-MOST_WAITING = 10_000
-"""Acknowledgements waited for before those that were given up are swept out."""
-
-_STATUS_HEADER = "Status"
-_CONTROL = "100"
-
-
-class Interrupted(BusError):
-    """The connection or a reader broke off. Nothing is known of what was in flight: recover from the ledger."""
-
-
-class Refused(Interrupted):
-    """A stream would not store a message (no room, no leader): the connection stands, the record does not."""
-
-
-class Delivered(NamedTuple):
-    """One message of a stream, as stored."""
-
-    sequence: int
-    subject: str
-    headers: Mapping[str, str]
-    data: bytes
-    stored_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +230,13 @@ class Link:
 
     async def state(self, stream: str) -> StreamState:
         """First, last and count of ``stream``."""
-        with _mapped():
+        with mapped():
             info = await self._js.stream_info(stream)
         return StreamState(info.state.first_seq, info.state.last_seq, info.state.messages)
 
     async def last(self, stream: str, subject: str) -> Delivered | None:
         """The last message on ``subject``, asked of the stream's leader; None where there is none."""
-        with _mapped():
+        with mapped():
             try:
                 found = await self._js.get_last_msg(stream, subject)
             except nats.js.errors.NotFoundError:
@@ -274,7 +245,7 @@ class Link:
 
     async def at(self, stream: str, sequence: int) -> Delivered:
         """The message with ``sequence``. Raises Interrupted where it cannot be read."""
-        with _mapped():
+        with mapped():
             try:
                 found = await self._js.get_msg(stream, sequence)
             except nats.js.errors.NotFoundError as error:
@@ -285,17 +256,17 @@ class Link:
 
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish outside JetStream: at most once, to whoever listens."""
-        with _mapped():
+        with mapped():
             await self._client.publish(subject, data, headers=headers)
 
     async def flush(self) -> None:
         """Wait until the server has taken what was published."""
-        with _mapped():
+        with mapped():
             await self._client.flush(timeout=5)
 
     async def append(self, subject: str, data: bytes, headers: dict[str, str]) -> asyncio.Future[int]:
         """Publish to a stream without waiting; the future brings the sequence, or raises Fenced or Refused."""
-        with _mapped():
+        with mapped():
             if self._acks is None:
                 self._acks = await AckPipe.open(self._client)
             reply, future = self._acks.expect()
@@ -304,7 +275,7 @@ class Link:
 
     async def stored(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
         """Publish to a stream and return the sequence. Raises Fenced where the expectation in ``headers`` fails."""
-        with _mapped():
+        with mapped():
             ack = await self._js.publish(subject, data, headers=headers, timeout=5)
         return ack.seq
 
@@ -315,7 +286,7 @@ class Link:
             if message.reply:
                 await message.respond(await reply())
 
-        with _mapped():
+        with mapped():
             await self._client.subscribe(subject, cb=respond)
 
     async def request(self, subject: str, timeout: float) -> bytes | None:  # noqa: ASYNC109  the protocol's own term
@@ -331,7 +302,7 @@ class Link:
         async def hear(message: Msg) -> None:
             heard(message.subject, message.headers or {}, message.data)
 
-        with _mapped():
+        with mapped():
             await self._client.subscribe(subject, cb=hear)
 
     @contextlib.asynccontextmanager
@@ -343,7 +314,7 @@ class Link:
         async def hear(message: Msg) -> None:
             await heard(message.subject, message.headers or {}, message.data)
 
-        with _mapped():
+        with mapped():
             subscriptions = [await self._client.subscribe(subject, cb=hear) for subject in to]
         try:
             yield
@@ -354,7 +325,7 @@ class Link:
 
     async def anchor(self, key: str, value: bytes) -> None:
         """Keep ``value`` under ``key`` in the bucket of anchored chain heads, with history."""
-        with _mapped():
+        with mapped():
             try:
                 bucket = await self._js.key_value(subjects.HEADS_BUCKET)
             except nats.js.errors.NotFoundError:
@@ -363,7 +334,7 @@ class Link:
 
     async def anchored(self, key: str) -> list[bytes]:
         """Every value still kept under ``key``, oldest first; empty where nothing was anchored."""
-        with _mapped():
+        with mapped():
             try:
                 bucket = await self._js.key_value(subjects.HEADS_BUCKET)
                 return [entry.value for entry in await bucket.history(key) if entry.value is not None]
@@ -373,178 +344,6 @@ class Link:
     def read(self, stream: str, start: int) -> Reader:
         """A reader of ``stream`` from sequence ``start`` on, in order, without acknowledgement."""
         return Reader(self._client, self._js, stream, start)
-
-
-class _Error(msgspec.Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Ack(msgspec.Struct):
-    """A stream's answer to a publication."""
-
-    seq: int = 0
-    error: _Error | None = None
-
-
-_ACK = msgspec.json.Decoder(_Ack)
-
-
-class AckPipe:
-    """Acknowledgements of pipelined publications: one inbox, one future each, resolved in any order.
-
-    The client's own pipeline does the same at several times the cost an intent, in ids, locks and JSON.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._count = 0
-        self._waiting: dict[str, asyncio.Future[int]] = {}
-
-    @classmethod
-    async def open(cls, client: Client) -> Self:
-        """A pipe on an inbox of its own; the subscription survives reconnection."""
-        prefix = client.new_inbox()
-        pipe = cls(prefix)
-        await client.subscribe(f"{prefix}.*", cb=pipe._resolve)
-        return pipe
-
-    def expect(self) -> tuple[str, asyncio.Future[int]]:
-        """A reply subject for the next publication and the future of its acknowledgement."""
-        self._count += 1
-        reply = f"{self._prefix}.{self._count}"
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[reply] = future
-        if len(self._waiting) > MOST_WAITING:
-            self._waiting = {key: kept for key, kept in self._waiting.items() if not kept.done()}
-        return reply, future
-
-    async def _resolve(self, message: Msg) -> None:
-        future = self._waiting.pop(message.subject, None)
-        if future is None or future.done():  # given up for lost meanwhile
-            return
-        if not message.data:  # "no responders": no stream takes this subject
-            future.set_exception(Refused("JetStream: no stream answers"))
-            return
-        ack = _ACK.decode(message.data)
-        if ack.error is None:
-            future.set_result(ack.seq)
-        else:
-            future.set_exception(_refusal(ack.error.err_code, ack.error.description))
-
-
-class Reader:
-    """Ordered reading: an ephemeral consumer whose every gap, silence or loss raises Interrupted.
-
-    Use as an async context manager; `batches` yields what has arrived, at least one message at a time. Flow control is
-    answered only when the messages before it have been taken, so what is buffered here stays bounded.
-    """
-
-    def __init__(self, client: Client, js: JetStreamContext, stream: str, start: int) -> None:
-        self._client = client
-        self._js = js
-        self._stream = stream
-        self._start = max(start, 1)
-        self._buffer: list[Msg] = []
-        self._arrived = asyncio.Event()
-        self._heard = 0.0
-        self._next_delivery = 1
-
-    async def __aenter__(self) -> Self:
-        inbox = self._client.new_inbox()
-        with _mapped():
-            self._subscription = await self._client.subscribe(inbox, cb=self._take)
-            await self._js.add_consumer(
-                self._stream,
-                ConsumerConfig(
-                    deliver_subject=inbox,
-                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                    opt_start_seq=self._start,
-                    ack_policy=AckPolicy.NONE,
-                    max_deliver=1,
-                    flow_control=True,
-                    idle_heartbeat=HEARTBEAT_SECONDS,
-                    inactive_threshold=30,
-                    mem_storage=True,
-                    num_replicas=1,
-                ),
-            )
-        self._heard = asyncio.get_running_loop().time()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await self._subscription.unsubscribe()
-
-    async def _take(self, message: Msg) -> None:
-        self._buffer.append(message)
-        self._arrived.set()
-
-    async def batches(self) -> AsyncIterator[list[Delivered]]:
-        """Yield what has arrived, in stream order. Endless; raises Interrupted on a gap, silence or loss."""
-        loop = asyncio.get_running_loop()
-        while True:
-            if not self._buffer:
-                await self._wait(loop)
-                continue
-            self._heard = loop.time()
-            taken, self._buffer = self._buffer, []
-            self._arrived.clear()
-            batch = [delivered for message in taken if (delivered := await self._accept(message)) is not None]
-            if batch:
-                yield batch
-
-    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            async with asyncio.timeout_at(self._heard + SILENCE_SECONDS):
-                await self._arrived.wait()
-        except TimeoutError as error:
-            if not self._buffer:
-                msg = f"reader of {self._stream}: silent for {loop.time() - self._heard:.1f} s"
-                raise Interrupted(msg) from error
-
-    async def _accept(self, message: Msg) -> Delivered | None:
-        headers = message.headers or {}
-        if headers.get(_STATUS_HEADER) == _CONTROL:
-            stalled = message.reply or headers.get("Nats-Consumer-Stalled")
-            if stalled:
-                with _mapped():
-                    await self._client.publish(stalled)
-            return None
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and
-        # account before the stream: counted from the end of the fixed part.
-        parts = message.reply.split(".")
-        base = 5 if len(parts) == 9 else 7
-        sequence, delivery, stored_at = int(parts[base]), int(parts[base + 1]), int(parts[base + 2])
-        if delivery != self._next_delivery:
-            msg = f"reader of {self._stream}: delivery {delivery} came where {self._next_delivery} was due"
-            raise Interrupted(msg)
-        self._next_delivery += 1
-        return Delivered(sequence, message.subject, headers, message.data, stored_at)
-
-
-@contextlib.contextmanager
-def _mapped() -> Iterator[None]:
-    """Map the client's exceptions to ours; the cause is kept."""
-    try:
-        yield
-    except nats.js.errors.APIError as error:
-        raise _refusal(error.err_code, error.description or repr(error)) from error
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        msg = f"NATS: {error!r}"
-        raise Interrupted(msg) from error
-
-
-def give_up(future: asyncio.Future[int]) -> None:
-    """Let go of an acknowledgement: whatever it brought, or will bring, is nobody's business any more."""
-    if not future.cancel() and not future.cancelled():
-        future.exception()
-
-
-def _refusal(code: int | None, description: str) -> BusError:
-    if code in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE):
-        return Fenced(description)
-    return Refused(f"JetStream: {description}")
 
 
 def _same(info: StreamInfo, wanted: StreamConfig) -> bool:

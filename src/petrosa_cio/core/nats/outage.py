@@ -13,7 +13,7 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.models import iso
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.ledger import entry
-from petrosa_cio.core.nats.link import Refused
+from petrosa_cio.core.nats.trouble import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
