@@ -212,4 +212,3 @@ async def test_an_intent_that_the_stream_refused_is_noticed(
     (decision,) = of_kind(await ledger(link), "decision")
     assert codes(decision) == []
     assert heard.sequences == [1]
-

@@ -15,8 +15,9 @@ from petrosa_cio import __version__
 from petrosa_cio.apps.nurse.accounting import Account
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.nats import subjects
-from petrosa_cio.core.nats.interceptor import Gate, GateTerms
+from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.spill import SpillFile
 from petrosa_cio.errors import BusError
 

@@ -84,9 +84,11 @@ def _symbol(value: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
 Symbol = Annotated[str, Field(min_length=3, max_length=64), AfterValidator(_symbol)]
-Price = Annotated[float, Field(gt=0)]
+Price = Annotated[float, Field(gt=0, ge=1e-12, le=1e12)]
+"""Quote currency. The bounds are far outside every market; they keep every figure derived from it exact."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Quantity = Annotated[float, Field(ge=0)]
+Quantity = Annotated[float, Field(ge=0, le=1e15)]
+"""Base asset (or quote currency for ``quote_quantity``); bounded like prices."""
 Timestamp = Annotated[Instant, BeforeValidator(_timestamp)]
 Action = Literal["buy", "sell", "hold", "close"]
 StrategyMode = Literal["deterministic", "ml_light", "llm_reasoning"]

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse import record
-from petrosa_cio.apps.nurse.book import DAY
 from petrosa_cio.apps.nurse.decision import content_of, decide, remember, remembered_of
 from petrosa_cio.apps.nurse.models import iso, parse_instant
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.fold import Folded, Promise
-from petrosa_cio.core.nats.ledger import entry, position_after
+from petrosa_cio.core.nats.ledger import entry
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
+from petrosa_cio.core.nats.recovery import recover
+from petrosa_cio.core.nats.settlement import EXPIRED, promise_made, settlement, signal_message, too_late
 from petrosa_cio.core.nats.straight import Straight
+from petrosa_cio.core.nats.terms import IN_FLIGHT, GateTerms
 from petrosa_cio.core.nats.together import first_failure
 from petrosa_cio.core.nats.trouble import Interrupted, Refused, give_up
 from petrosa_cio.core.nats.witness import Witness
@@ -30,15 +32,11 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.decision import Content, Decision, Totals
     from petrosa_cio.apps.nurse.models import Instant, Receipt
-    from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.ledger import Position
     from petrosa_cio.core.nats.link import Link
     from petrosa_cio.core.nats.reader import Delivered
     from petrosa_cio.core.nats.witness import Heard
-
-IN_FLIGHT = 512
-"""Records and signals under way at most; beyond it reading pauses and the stream holds what waits."""
 
 STALL_SECONDS = 5.0
 """An acknowledgement that takes longer is given up for lost: recover rather than wait."""
@@ -46,27 +44,10 @@ STALL_SECONDS = 5.0
 TAKE_OVER_SECONDS = 0.05
 """A standing-by gate that sees an intent wait this long, and the ledger not move, leads: well inside 200 ms."""
 
-SHORT_LEDGER = 50_000
-"""A ledger up to this many records is folded whole at recovery; of a longer one, only what a limit can still count."""
-
 OVERDUE_SECONDS = 0.5
 """An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
 
-EXPIRED = ".expired"
-
 _POLL_SECONDS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class GateTerms:
-    """What a gate is started with. ``event_clock`` (replay only): now is the recorded time, no timeout is enforced."""
-
-    book: str
-    policy: Policy
-    now: Callable[[], Instant]
-    event_clock: bool = False
-    signal_subject: str = "signals.trading"
-    """Where a ``close`` goes straight when the ledger takes no records."""
 
 
 @dataclass(slots=True)
@@ -175,64 +156,8 @@ class Gate:
     async def _recover_position(self) -> None:
         self.counters.recoveries += 1
         self._abandon()
-        book = self.terms.book
-        self.folded = Folded(book, self.terms.policy)
-        last = await self.link.last(subjects.ledger_stream(book), subjects.ledger_subject(book))
-        if last is None:
-            first = (await self.link.state(subjects.INTENTS_STREAM)).first
-            self.folded.position = replace(self.position, cursor=max(first - 1, 0))
-        else:
-            await self._fold_up_to(last)
-            await self._strike_settled()
+        self.folded = await recover(self.link, self.terms)
         self.log("recovered", {"index": self.position.index, "cursor": self.position.cursor})
-
-    async def _fold_up_to(self, last: Delivered) -> None:
-        target, _ = position_after(self.terms.book, last)
-        start = await self._first_needed(target)
-        self.folded.settled = target.settled
-        first = True
-        async with self.link.read(subjects.ledger_stream(self.terms.book), start) as reader:
-            async for batch in reader.batches():
-                for message in batch:
-                    self.folded.take(message, first=first and start > 1)
-                    first = False
-                if self.position.index >= target.index:
-                    self.folded.forget_settled()
-                    return
-
-    async def _strike_settled(self) -> None:
-        """Strike the open promises that the end of the outbox shows to be settled; what is left is tried anew.
-
-        Only to be quick: trying a settled promise again is refused by the outbox, one round trip each.
-        """
-        if not self.folded.open:
-            return
-        stream = subjects.outbox_stream(self.terms.book)
-        last = (await self.link.state(stream)).last
-        if last == 0:
-            return
-        async with self.link.read(stream, last - len(self.folded.open) - IN_FLIGHT) as reader:
-            async for batch in reader.batches():
-                for message in batch:
-                    if not message.subject.endswith(EXPIRED):
-                        self.folded.open.pop(subjects.outbox_sequence(message.subject), None)
-                if batch[-1].sequence >= last:
-                    return
-
-    async def _first_needed(self, target: Position) -> int:
-        """Index to fold from: everything that a limit can still count, and everything not known to be settled."""
-        if target.index <= SHORT_LEDGER or self.terms.event_clock:
-            return 1
-        oldest = self.terms.now() - max(DAY, self.folded.memory.retention)
-        stream = subjects.ledger_stream(self.terms.book)
-        low, high = 1, target.index
-        while low < high:
-            middle = (low + high) // 2
-            if (await self.link.at(stream, middle)).stored_at < oldest:
-                low = middle + 1
-            else:
-                high = middle
-        return min(low, target.settled + 1)
 
     def _abandon(self) -> None:
         """Drop what was in flight: the ledger knows what became of it."""
@@ -385,10 +310,10 @@ class Gate:
             self._witness.read(message.subject, message.data, asyncio.get_running_loop().time())
         receipt = self._receive(message)
         now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
-        decision = decide(self.terms.book, receipt, self.folded.memory, self.terms.policy, now)
+        decision = self._decide(receipt, now)
         self.counters.judged += 1
         self.counters.traces_dropped += receipt.trace.dropped
-        if receipt.undecodable is not None:
+        if decision.receipt.undecodable is not None:
             await self._quarantine(receipt)
         remembered = remember(decision)
         if remembered is not None:
@@ -398,9 +323,18 @@ class Gate:
             content_of(decision),
             lambda totals: totals.judged(kind),
             cursor=receipt.sequence,
-            promise=_promise(decision),
+            promise=promise_made(decision),
             measured="" if self.terms.event_clock else f'{{"judged_after_us":{(now - receipt.arrived_at) // 1000}}}',
         )
+
+    def _decide(self, receipt: Receipt, now: Instant) -> Decision:
+        """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
+        try:
+            return decide(self.terms.book, receipt, self.folded.memory, self.terms.policy, now)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is our fault and must not be fatal
+            self.log("ALARM: an intent could not be judged", {"sequence": receipt.sequence, "error": repr(error)})
+            unjudged = replace(receipt, body=None, undecodable=f"our fault: judging it raised {type(error).__name__}")
+            return decide(self.terms.book, unjudged, self.folded.memory, self.terms.policy, now)
 
     def _receive(self, message: Delivered) -> Receipt:
         arrived_at = message.stored_at // 1000 * 1000
@@ -473,31 +407,15 @@ class Gate:
             self._records.popleft()
 
     async def _send(self, promise: Promise) -> None:
-        if self._too_late(promise):
+        if too_late(self.terms, promise):
             if not await self._expire(promise):
                 self._room.release()
             return
-        subject, body, headers = self._signal(promise)
+        subject, body, headers = signal_message(self.terms, promise)
         future = await self.link.append(subject, body, headers)
         now = asyncio.get_running_loop().time()
         self._signals.append(_UnderWay(future, now, promise.index, promise))
         self._promised.set()
-
-    def _signal(self, promise: Promise) -> tuple[str, bytes, dict[str, str]]:
-        body = wire.signal_body(
-            promise.receipt, promise.intent, promise.decision_id, promise.signal_id, promise.quantity
-        )
-        headers = wire.trace_headers(promise.receipt.trace)
-        headers.update(self._settlement(promise.sequence))
-        token = wire.subject_token(promise.intent.strategy_id)
-        return subjects.outbox_signal(self.terms.book, promise.sequence, token), body, headers
-
-    def _settlement(self, sequence: int) -> dict[str, str]:
-        """Expectation under which an intent is settled at most once, by a signal or by an expiry."""
-        return {
-            "Nats-Expected-Last-Subject-Sequence": "0",
-            "Nats-Expected-Last-Subject-Sequence-Subject": subjects.outbox_settlement(self.terms.book, sequence),
-        }
 
     async def _confirm(self) -> None:
         """As each signal is acknowledged, in order, count its promise as kept."""
@@ -523,20 +441,13 @@ class Gate:
         mark = index if oldest is None else oldest.index - 1
         self.folded.settled = max(self.folded.settled, mark)
 
-    def _too_late(self, promise: Promise) -> bool:
-        """Whether promotion may no longer begin. What reduces risk is never too late."""
-        if self.terms.event_clock or not promise.intent.adds_risk:
-            return False
-        intent = promise.intent
-        limits = self.terms.policy.limits(intent.symbol, intent.strategy_id, intent.side)
-        allowed = int(limits.required_number("governance_timeout_ms")) * 1_000_000
-        return self.terms.now() - promise.receipt.arrived_at > allowed
-
     async def _expire(self, promise: Promise) -> bool:
         """Bar the signal for good, then record that it expired. False where its signal was sent before: that stands."""
         sequence = promise.sequence
         try:
-            await self.link.stored(subjects.outbox_expired(self.terms.book, sequence), b"", self._settlement(sequence))
+            await self.link.stored(
+                subjects.outbox_expired(self.terms.book, sequence), b"", settlement(self.terms.book, sequence)
+            )
         except Fenced:
             kept = await self.link.last(
                 subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, sequence)
@@ -570,11 +481,3 @@ class Gate:
                 msg = "connection lost"
                 raise Interrupted(msg)
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _promise(decision: Decision) -> Promise | None:
-    intent = decision.intent
-    if intent is None or not decision.verdict.kind.promotes:
-        return None
-    quantity = None if decision.verdict.quantity is None else float(decision.verdict.quantity)
-    return Promise(0, decision.receipt, intent, decision.decision_id, decision.signal_id, quantity)

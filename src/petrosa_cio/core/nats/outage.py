@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.decision import Content
     from petrosa_cio.core.nats.fold import Folded
-    from petrosa_cio.core.nats.interceptor import GateTerms
     from petrosa_cio.core.nats.link import Link
     from petrosa_cio.core.nats.straight import Straight
+    from petrosa_cio.core.nats.terms import GateTerms
 
 PROBE_SECONDS = 0.5
 """How often the ledger is asked whether it takes records again."""

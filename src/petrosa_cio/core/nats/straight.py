@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.models import Receipt
     from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.fold import Folded
-    from petrosa_cio.core.nats.interceptor import GateTerms
     from petrosa_cio.core.nats.link import Link
+    from petrosa_cio.core.nats.terms import GateTerms
 
 REMEMBERED = 10_000
 """Keys of passed closes that are kept in mind; what is older is in the ledger's own memory by then."""

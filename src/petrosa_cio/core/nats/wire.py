@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING
@@ -25,10 +26,13 @@ LARGEST_PAYLOAD = 256 * 1024
 """Larger payloads are quarantined unread: the fleet's intents are about 1 KiB, and a record must hold its input."""
 
 DEEPEST = 64
-"""Deeper nesting is refused as malformed: no producer needs it, and every later walk of the value stays cheap."""
+"""Deeper nesting is quarantined undecoded: no producer needs it, and every later walk of the value stays cheap."""
+
+MOST_FAULTS = 32
+"""Faults named of one message; of more, the number is told. A record must stay smaller than a message may be."""
 
 _SPACED_COLONS = (" :", "\t:", "\n:", "\r:")
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z", re.ASCII)
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]*)?\Z", re.ASCII)
 _TRACE_FIELDS = ("_otel_trace_context", "_otel_trace_headers")
 _ORDER_SHAPE = ("order_id", "side")
 
@@ -42,6 +46,12 @@ def _no_constant(name: str) -> float:
     raise _NotJson(msg)
 
 
+LONGEST_TRACEPARENT = 256
+"""Version 00 has 55 characters; a future version may append more, but not without end."""
+
+_DEEP = f"nested deeper than {DEEPEST} levels"
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\]{}]")
 _WORST = 1 << 62
 _PLAIN = json.JSONDecoder(parse_constant=_no_constant)
 
@@ -57,8 +67,7 @@ def _finite(text: str) -> float:
 def _noting(repeated: list[str], pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated.extend(sorted({name for name in names if names.count(name) > 1}))
+        repeated.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
     return found
 
 
@@ -98,23 +107,16 @@ def _finite_keys(item: Json) -> int:
     return found
 
 
-def _too_deep(decoded: Json, payload: bytes) -> bool:
-    if payload.count(b"[") + payload.count(b"{") <= DEEPEST:
+def _too_deep(text: str) -> bool:
+    """Whether ``text`` nests deeper than any producer needs; told before decoding, which would recurse."""
+    if text.count("[") + text.count("{") <= DEEPEST:
         return False
-    level: list[Json] = [decoded]
-    for _ in range(DEEPEST):
-        level = [child for item in level for child in _children(item)]
-    return any(isinstance(item, dict | list) for item in level)
-
-
-def _children(item: Json) -> Iterable[Json]:
-    match item:
-        case dict():
-            return item.values()
-        case list():
-            return item
-        case _:
-            return ()
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def receive(
@@ -126,24 +128,26 @@ def receive(
         problem = f"payload of {len(payload)} bytes is larger than {LARGEST_PAYLOAD}"
         return Receipt(sequence, subject, payload, arrived_at, None, undecodable=problem, trace=_trace(carriers, {}))
     try:
-        decoded, repeated = _decode(payload.decode("utf-8"))
-    except RecursionError:
-        problem = "nested too deeply"
+        text = payload.decode("utf-8")
+        if _too_deep(text):
+            problem = f"nested deeper than {DEEPEST} levels"
+            return Receipt(
+                sequence, subject, payload, arrived_at, None, undecodable=problem, trace=_trace(carriers, {})
+            )
+        decoded, repeated = _decode(text)
     except (UnicodeDecodeError, ValueError) as error:
         problem = str(error)[:200]
     else:
         fields = decoded if isinstance(decoded, dict) else {}
         trace = _trace(carriers, fields)
-        body = _read(decoded, repeated, payload)
+        body = _read(decoded, repeated)
         return Receipt(sequence, subject, payload, arrived_at, body, fields, trace=trace)
     return Receipt(sequence, subject, payload, arrived_at, None, undecodable=problem, trace=_trace(carriers, {}))
 
 
-def _read(decoded: Json, repeated: list[str], payload: bytes) -> Intent | Malformed:
+def _read(decoded: Json, repeated: list[str]) -> Intent | Malformed:
     if not isinstance(decoded, dict):
         return Malformed((Fault("$", f"must be a JSON object, got {_kind(decoded)}"),))
-    if _too_deep(decoded, payload):
-        return _malformed((Fault("$", f"is nested deeper than {DEEPEST} levels"),), decoded)
     faults = [Fault(_shown(name), "is named more than once") for name in repeated]
     intent: Intent | None = None
     try:
@@ -187,6 +191,8 @@ def _missing_for_entry(fields: Mapping[str, Json]) -> Iterator[Fault]:
 
 
 def _malformed(faults: tuple[Fault, ...], fields: Mapping[str, Json]) -> Malformed:
+    if len(faults) > MOST_FAULTS:
+        faults = (*faults[:MOST_FAULTS], Fault("$", f"and {len(faults) - MOST_FAULTS} more faults"))
     return Malformed(faults, *(_glimpse(fields, name) for name in ("strategy_id", "symbol", "action", "intent_id")))
 
 
@@ -202,7 +208,7 @@ def _shown(text: str) -> str:
 
 def parse_traceparent(text: str) -> bool:
     """Whether ``text`` is a valid W3C ``traceparent`` (Trace Context, §3.2: version, ids not all zero, lower case)."""
-    match = _TRACEPARENT.match(text)
+    match = _TRACEPARENT.match(text) if len(text) <= LONGEST_TRACEPARENT else None
     if match is None:
         return False
     version, trace_id, parent_id, _, rest = match.groups()

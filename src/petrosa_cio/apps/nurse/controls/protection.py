@@ -16,7 +16,15 @@ BASIS_POINTS = Decimal(10_000)
 SHOWN = Decimal("0.000001")
 """Derived numbers are recorded to this; comparisons are made on the unrounded values."""
 
+_TOO_LONG = 20
+"""Figures with more integer digits than this are recorded unrounded: they have no room for six decimals."""
+
 PASS = Finding(Outcome.PASS)
+
+
+def shown(figure: Decimal) -> Decimal:
+    """``figure`` rounded as it is recorded."""
+    return figure.quantize(SHOWN) if figure.adjusted() < _TOO_LONG else figure
 
 
 def confidence(subject: Subject) -> Finding:
@@ -61,7 +69,7 @@ def _near(subject: Subject, level: Decimal | None, name: str) -> Finding:
     if least is None or level is None:
         return PASS
     distance = _distance(subject, level)
-    return limit(distance < least, ("distance_pct", distance.quantize(SHOWN)), ("limit", least))
+    return limit(distance < least, ("distance_pct", shown(distance)), ("limit", least))
 
 
 def _far(subject: Subject, level: Decimal | None, name: str) -> Finding:
@@ -69,7 +77,7 @@ def _far(subject: Subject, level: Decimal | None, name: str) -> Finding:
     if most is None or level is None:
         return PASS
     distance = _distance(subject, level)
-    return limit(distance > most, ("distance_pct", distance.quantize(SHOWN)), ("limit", most))
+    return limit(distance > most, ("distance_pct", shown(distance)), ("limit", most))
 
 
 def stop_near(subject: Subject) -> Finding:
@@ -106,7 +114,7 @@ def reward_to_risk(subject: Subject) -> Finding:
     if risk <= 0:  # a stop beyond the entry by more than the costs: STOP_WRONG_SIDE says so, no ratio exists
         return UNEVALUATED
     ratio = reward / risk
-    return limit(ratio < least, ("ratio", ratio.quantize(SHOWN)), ("limit", least))
+    return limit(ratio < least, ("ratio", shown(ratio)), ("limit", least))
 
 
 def price_range(subject: Subject) -> Finding:
@@ -122,7 +130,7 @@ def price_range(subject: Subject) -> Finding:
     )
     bounds = (("min_absolute", low), ("max_absolute", high), ("min_relative_pct", least), ("max_relative_pct", most))
     set_bounds = tuple((name, bound) for name, bound in bounds if bound is not None)
-    return limit(broken, ("price", subject.price), ("relative_pct", away.quantize(SHOWN)), *set_bounds)
+    return limit(broken, ("price", subject.price), ("relative_pct", shown(away)), *set_bounds)
 
 
 def price_collar(subject: Subject) -> Finding:
@@ -132,4 +140,4 @@ def price_collar(subject: Subject) -> Finding:
         return UNEVALUATED
     most = subject.limits.required_number("slippage_tolerance_pct")
     away = abs(subject.price - mark) * HUNDRED / mark
-    return limit(away > most, ("away_pct", away.quantize(SHOWN)), ("mark", mark), ("limit", most))
+    return limit(away > most, ("away_pct", shown(away)), ("mark", mark), ("limit", most))

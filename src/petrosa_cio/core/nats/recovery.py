@@ -1,0 +1,86 @@
+"""Recovery: a gate's whole state from the ledger. Nothing else is trusted, nothing is judged anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from petrosa_cio.apps.nurse.book import DAY
+from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats.fold import Folded
+from petrosa_cio.core.nats.ledger import position_after
+from petrosa_cio.core.nats.settlement import EXPIRED
+from petrosa_cio.core.nats.terms import IN_FLIGHT
+
+if TYPE_CHECKING:
+    from petrosa_cio.core.nats.ledger import Position
+    from petrosa_cio.core.nats.link import Link
+    from petrosa_cio.core.nats.reader import Delivered
+    from petrosa_cio.core.nats.terms import GateTerms
+
+SHORT_LEDGER = 50_000
+"""A ledger up to this many records is folded whole at recovery; of a longer one, only what a limit can still count."""
+
+
+async def recover(link: Link, terms: GateTerms) -> Folded:
+    """Position, memory and open promises of the book. Raises LedgerError where the ledger is unsound."""
+    folded = Folded(terms.book, terms.policy)
+    last = await link.last(subjects.ledger_stream(terms.book), subjects.ledger_subject(terms.book))
+    if last is None:
+        first = (await link.state(subjects.INTENTS_STREAM)).first
+        folded.position = replace(folded.position, cursor=max(first - 1, 0))
+    else:
+        await _fold_up_to(link, terms, folded, last)
+        await _strike_settled(link, terms, folded)
+    return folded
+
+
+async def _fold_up_to(link: Link, terms: GateTerms, folded: Folded, last: Delivered) -> None:
+    target, _ = position_after(terms.book, last)
+    start = await _first_needed(link, terms, folded, target)
+    folded.settled = target.settled
+    first = True
+    async with link.read(subjects.ledger_stream(terms.book), start) as reader:
+        async for batch in reader.batches():
+            for message in batch:
+                folded.take(message, first=first and start > 1)
+                first = False
+            if folded.position.index >= target.index:
+                folded.forget_settled()
+                return
+
+
+async def _strike_settled(link: Link, terms: GateTerms, folded: Folded) -> None:
+    """Strike the open promises that the end of the outbox shows to be settled; what is left is tried anew.
+
+    Only to be quick: trying a settled promise again is refused by the outbox, one round trip each.
+    """
+    if not folded.open:
+        return
+    stream = subjects.outbox_stream(terms.book)
+    last = (await link.state(stream)).last
+    if last == 0:
+        return
+    async with link.read(stream, last - len(folded.open) - IN_FLIGHT) as reader:
+        async for batch in reader.batches():
+            for message in batch:
+                if not message.subject.endswith(EXPIRED):
+                    folded.open.pop(subjects.outbox_sequence(message.subject), None)
+            if batch[-1].sequence >= last:
+                return
+
+
+async def _first_needed(link: Link, terms: GateTerms, folded: Folded, target: Position) -> int:
+    """Index to fold from: everything that a limit can still count, and everything not known to be settled."""
+    if target.index <= SHORT_LEDGER or terms.event_clock:
+        return 1
+    oldest = terms.now() - max(DAY, folded.memory.retention)
+    stream = subjects.ledger_stream(terms.book)
+    low, high = 1, target.index
+    while low < high:
+        middle = (low + high) // 2
+        if (await link.at(stream, middle)).stored_at < oldest:
+            low = middle + 1
+        else:
+            high = middle
+    return min(low, target.settled + 1)
