@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 from petrosa_cio.apps.nurse.case import Case
 from petrosa_cio.apps.nurse.controls.table import TABLE, awaits_facts
 from petrosa_cio.apps.nurse.defaults import PARAMETERS
-from petrosa_cio.apps.nurse.models import SECOND, BookFacts, Fact, Intent, Malformed, Rival, Side, TradingState, iso
+from petrosa_cio.apps.nurse.models import (
+    SECOND,
+    BookFacts,
+    Fact,
+    Intent,
+    Malformed,
+    MarketState,
+    Portfolio,
+    Rival,
+    Side,
+    TradingState,
+    iso,
+)
 from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.apps.nurse.reasons import ALWAYS_ON, Reason
@@ -25,7 +37,7 @@ from petrosa_cio.errors import PolicyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from petrosa_cio.apps.nurse.models import Instant, Json, MarketState, Portfolio, Receipt
+    from petrosa_cio.apps.nurse.models import Instant, Json, Receipt
     from petrosa_cio.apps.nurse.policy import Policy
 
 START: Instant = 1_795_512_600_000_000_000
@@ -407,3 +419,61 @@ book_facts = st.builds(
     entries_today=st.integers(0, 12),
     rivals=st.lists(rivals, max_size=3).map(tuple),
 )
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> MarketState | None:
+    """What may be known of the default symbol's market near 100, or nothing."""
+    known = draw(st.lists(st.sampled_from([fact for fact in Fact if fact is not Fact.ACCOUNT]), unique=True))
+    age = st.integers(-10, 60).map(lambda seconds: START - seconds * SECOND)
+    positive = st.none() | st.integers(1, 300).map(lambda cents: Decimal(cents) / 2)
+    state = MarketState(
+        "BTCUSDT",
+        tuple((fact, draw(age)) for fact in known),
+        mark=draw(positive),
+        min_notional=draw(positive),
+        step_size=draw(st.none() | st.sampled_from([Decimal("0.001"), Decimal("0.1"), Decimal(1)])),
+    )
+    return draw(st.sampled_from([state, state, None]))
+
+
+portfolios = st.none() | st.builds(
+    Portfolio,
+    as_of=st.integers(-10, 90).map(lambda seconds: START - seconds * SECOND),
+    equity=st.none() | st.integers(-100, 50_000).map(Decimal),
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn, fields: st.SearchStrategy[dict[str, Json]] | None = None) -> Case:
+    """Cases of valid intents under valid policies, with any facts of a book, a market and an account."""
+    content = draw(policies().filter(is_policy))
+    body = receipt_of(draw(fields if fields is not None else entries() | intents())).body
+    assert body is not None
+    now = START + draw(st.integers(-300_000, 300_000)) * 1000
+    return Case(
+        intent=body,
+        policy=draw(st.sampled_from([read_policy(content)] * 9 + [None])),
+        book=draw(book_facts),
+        now=now,
+        arrived_at=now - draw(st.integers(0, 250)) * 1_000_000,
+        policy_as_of=draw(st.none() | st.just(START - SECOND)),
+        market=draw(markets()),
+        portfolio=draw(portfolios),
+    )
+
+
+@st.composite
+def streams(draw: st.DrawFn, *, most: int = 12) -> list[Receipt]:
+    """Receipts as a stream brings them: in order, over some minutes, with repeats and malformed ones among them."""
+    made: list[Receipt] = []
+    seconds = 0
+    drawn: list[dict[str, Json]] = []
+    for sequence in range(1, draw(st.integers(1, most)) + 1):
+        fields: dict[str, Json] = draw(entries() | st.sampled_from(drawn or [intent_fields()]))
+        if draw(st.integers(0, 9)) == 0:
+            fields = {**fields, "action": draw(st.sampled_from(["close", "hold", "BUY"]))}
+        drawn.append(fields)
+        seconds += draw(st.integers(0, 40))
+        made.append(receipt_of(fields, sequence=sequence, arrived_at=START + seconds * SECOND))
+    return made

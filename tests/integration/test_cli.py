@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,24 +172,26 @@ def test_serve_refuses_an_unknown_setting(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"nats://joe:{SECRET}@127.0.0.1:1",
-        f"nats://{SECRET}@127.0.0.1:1",
-        f"nats://joe:{SECRET}@127.0.0.1:1,nats://jim:{SECRET}@127.0.0.1:2",
-        f"joe:{SECRET}@127.0.0.1:1",
-        f"tls://joe:{SECRET}@127.0.0.1:1",
-        f"nats://joe:{SECRET}@not a host:x",
-        f"nonsense://joe:{SECRET}@127.0.0.1:1",
-    ],
+UNREACHABLE = (
+    f"nats://joe:{SECRET}@127.0.0.1:1",
+    f"nats://{SECRET}@127.0.0.1:1",
+    f"nats://joe:{SECRET}@127.0.0.1:1,nats://jim:{SECRET}@127.0.0.1:2",
+    f"nats://joe:{SECRET}@127.0.0.1:1, nats://127.0.0.1:2",
+    f"joe:{SECRET}@127.0.0.1:1",
+    f"tls://joe:{SECRET}@127.0.0.1:1",
+    f"nats://joe:{SECRET}@not a host:x",
+    f"nonsense://joe:{SECRET}@127.0.0.1:1",
 )
-def test_an_error_does_not_show_the_password(url: str) -> None:
-    """However the address of an unreachable server is written, its password is in no message, and the code is 2 or 3."""
-    done = run_cli("status", "--nats-url", url)
-    assert SECRET not in done.err + done.out
-    assert done.code in (2, 3)
-    assert "Traceback" not in done.err
+
+
+def test_an_error_does_not_show_the_password() -> None:
+    """However the address of an unreachable server is written, its password is in no message; the code is 2 or 3."""
+    with ThreadPoolExecutor() as pool:
+        all_done = list(pool.map(lambda url: run_cli("status", "--nats-url", url), UNREACHABLE))
+    said = {url: done.err + done.out for url, done in zip(UNREACHABLE, all_done, strict=True)}
+    assert {url for url, text in said.items() if SECRET in text} == set()
+    assert {done.code for done in all_done} <= {2, 3}
+    assert "Traceback" not in "".join(said.values())
 
 
 @pytest.fixture
@@ -260,9 +264,7 @@ def test_a_reader_that_goes_away_is_no_error(nats_server: NatsServer, gate: Proc
     read, write = os.pipe()
     os.close(read)
     with (tmp_path / "err").open("wb") as errors:
-        import subprocess
-
-        done = subprocess.run(
+        subprocess.run(
             ours("status", "--nats-url", nats_server.url, "--json"),
             stdin=subprocess.DEVNULL,
             stdout=write,
@@ -271,5 +273,4 @@ def test_a_reader_that_goes_away_is_no_error(nats_server: NatsServer, gate: Proc
             check=False,
         )
     os.close(write)
-    assert "Traceback" not in (tmp_path / "err").read_text()
-    assert done.returncode in (0, 120)
+    assert (tmp_path / "err").read_text() == ""

@@ -148,3 +148,30 @@ def test_every_strategy_has_a_safe_subject_token(strategy_id: str) -> None:
     assert 1 <= len(token) <= 64
     assert token.isascii()
     assert token.replace("_", "a").replace("-", "a").isalnum()
+
+
+awkward_names = st.sampled_from(["a", "b", 'a":', '":', "\\", ":", " :", ""]) | st.text(max_size=3)
+awkward_values = json_values | st.sampled_from(['x":y', '{"a":1,"a":2}', "\\", ' : "'])
+
+
+@given(
+    st.lists(st.tuples(awkward_names, awkward_values), max_size=6),
+    st.sampled_from([":", ": ", " :", "\n:\t", "\t:"]),
+)
+def test_a_repeated_name_is_always_found_and_never_imagined(pairs: list[tuple[str, object]], colon: str) -> None:
+    """However the object is spaced and whatever its texts hold: the names said to be repeated are those that are."""
+    text = "{" + ",".join(json.dumps(name) + colon + json.dumps(value) for name, value in pairs) + "}"
+    body = receipt_of(text).body
+    assert isinstance(body, Malformed)
+    named = [name for name, _ in pairs]
+    repeated = {name.encode("utf-8", "backslashreplace").decode() for name in named if named.count(name) > 1}
+    assert {fault.field for fault in body.faults if fault.problem == "is named more than once"} == repeated
+
+
+@given(json_values, st.sampled_from(["1e400", "-1e999", "NaN", "Infinity"]), st.integers(0, 5))
+def test_a_number_that_is_none_is_always_found(beside: object, token: str, depth: int) -> None:
+    """At any depth of an object or array, beside anything: the payload is undecodable."""
+    text = f'[{json.dumps(beside)},{{"x":{token}}}]'
+    for _ in range(depth):
+        text = f'{{"a":{text}}}'
+    assert receipt_of(text).undecodable is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse import record
@@ -424,16 +424,18 @@ class Gate:
                 self._promised.clear()
                 await self._promised.wait()
             under_way = self._signals[0]
+            expired = False
             try:
                 await under_way.future
                 self.counters.promoted += 1
             except Fenced:
-                self.counters.already_settled += 1
+                expired = under_way.promise is not None and await self._settled_before(under_way.promise)
             if under_way.promise is not None:
                 self.folded.open.pop(under_way.promise.sequence, None)
             self._settle_to(under_way.index)
             self._signals.popleft()
-            self._room.release()
+            if not expired:  # the record of an expiry holds the place until it is acknowledged
+                self._room.release()
 
     def _settle_to(self, index: int) -> None:
         """Move the mark below which every promise is settled: up to before the oldest open one."""
@@ -443,29 +445,36 @@ class Gate:
 
     async def _expire(self, promise: Promise) -> bool:
         """Bar the signal for good, then record that it expired. False where its signal was sent before: that stands."""
-        sequence = promise.sequence
+        subject = subjects.outbox_expired(self.terms.book, promise.sequence)
         try:
-            await self.link.stored(
-                subjects.outbox_expired(self.terms.book, sequence), b"", settlement(self.terms.book, sequence)
-            )
+            await self.link.stored(subject, b"", settlement(self.terms.book, promise.sequence))
         except Fenced:
-            kept = await self.link.last(
-                subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, sequence)
-            )
-            if kept is None or not kept.subject.endswith(EXPIRED):
-                self.counters.already_settled += 1
-                self.folded.open.pop(sequence, None)
-                return False
+            return await self._settled_before(promise)
+        await self._record_expiry(promise)
+        return True
+
+    async def _settled_before(self, promise: Promise) -> bool:
+        """What settled ``promise`` before us stands; an expiry is recorded if it is not yet (then True)."""
+        self.counters.already_settled += 1
+        stands = await self.link.last(
+            subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, promise.sequence)
+        )
+        if stands is None or not stands.subject.endswith(EXPIRED):
+            self.folded.open.pop(promise.sequence, None)
+            return False
+        await self._record_expiry(promise)
+        return True
+
+    async def _record_expiry(self, promise: Promise) -> None:
         self.counters.expired += 1
-        self.folded.open.pop(sequence, None)
+        self.folded.open.pop(promise.sequence, None)
         content: Content = {
             "kind": "expired",
-            "sequence": sequence,
+            "sequence": promise.sequence,
             "decision_id": promise.decision_id,
             "at": iso(self.terms.now()),
         }
         await self._append(content, lambda totals: totals._replace(expired=totals.expired + 1))
-        return True
 
     # -- watch -------------------------------------------------------------------------------------------------------
 
