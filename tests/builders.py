@@ -218,14 +218,14 @@ def entries(draw: st.DrawFn) -> dict[str, Json]:
     fields = intent_fields(
         strategy_id=draw(st.sampled_from(STRATEGIES)),
         action=draw(st.sampled_from(["buy", "sell"])),
-        confidence=draw(st.integers(30, 100)) / 100,
-        price=draw(st.integers(9800, 10200)) / 100,
-        quantity=draw(st.integers(0, 3000)) / 100,
+        confidence=(100 - draw(st.integers(0, 55))) / 100,
+        price=draw(st.sampled_from([10000] * 3) | st.integers(9900, 10100)) / 100,
+        quantity=draw(st.integers(10, 1000) | st.integers(0, 3000)) / 100,
         timeframe=draw(st.sampled_from(TIMEFRAMES)),
-        timestamp=iso(START + draw(st.integers(-400, 10)) * SECOND),
+        timestamp=iso(START - draw(st.integers(-2, 60) | st.integers(-8, 320)) * SECOND),
     )
     sign = 1 if fields["action"] == "buy" else -1
-    offsets = st.none() | st.integers(-100, 800).map(lambda cents: cents / 100)
+    offsets = st.none() | st.integers(10, 800).map(lambda cents: cents / 100)
     for name, direction in (("stop_loss", -sign), ("take_profit", sign)):
         offset = draw(offsets)
         if offset is not None:
@@ -316,19 +316,21 @@ _MODES = st.dictionaries(
     max_size=4,
 )
 
+_REQUIRED: list[list[Json]] = [*([[]] * 5), ["mark"], ["account"], [fact.value for fact in Fact]]
+
 
 @st.composite
 def policies(draw: st.DrawFn) -> dict[str, Json]:
     """Contents of valid policies: any parameters at any scopes, any modes, any required facts."""
     scopes: dict[str, Json] = {}
-    for scope in draw(st.lists(st.sampled_from(_SCOPES), unique=True, max_size=3)):
-        chosen = draw(st.lists(st.sampled_from(_FREE), unique=True, max_size=6))
+    for scope in draw(st.lists(st.sampled_from(_SCOPES), unique=True, max_size=2)):
+        chosen = draw(st.lists(st.sampled_from(_FREE), unique=True, max_size=4))
         scopes[scope] = {name: draw(values_of(PARAMETERS[name])) for name in chosen}
     paired = draw(st.none() | st.sampled_from(_PAIRED))
     if paired is not None:
         layer: dict[str, Json] = {paired: draw(values_of(PARAMETERS[paired]))}
         scopes.update({"strategy:momo": layer} if is_policy({"scopes": {"strategy:momo": layer}}) else {})
-    facts = draw(st.just([]) | st.lists(st.sampled_from([fact.value for fact in Fact]), unique=True))
+    facts = draw(st.sampled_from(_REQUIRED))
     return {"scopes": scopes, "modes": draw(_MODES), "required_facts": facts}
 
 
@@ -411,8 +413,8 @@ rivals = st.builds(
 )
 book_facts = st.builds(
     BookFacts,
-    trading_state=st.sampled_from([TradingState.ACTIVE] * 4 + list(TradingState)),
-    duplicate_of=st.sampled_from([None, None, None, "e" * 32]),
+    trading_state=st.sampled_from([TradingState.ACTIVE] * 8 + list(TradingState)),
+    duplicate_of=st.sampled_from([None] * 7 + ["e" * 32]),
     promoted_today=st.integers(0, 12),
     promoted_last_minute=st.integers(0, 12),
     last_entry_at=st.none() | st.integers(0, 400).map(lambda ago: START - ago * SECOND),
@@ -426,15 +428,16 @@ def markets(draw: st.DrawFn) -> MarketState | None:
     """What may be known of the default symbol's market near 100, or nothing."""
     known = draw(st.lists(st.sampled_from([fact for fact in Fact if fact is not Fact.ACCOUNT]), unique=True))
     age = st.integers(-10, 60).map(lambda seconds: START - seconds * SECOND)
-    positive = st.none() | st.integers(1, 300).map(lambda cents: Decimal(cents) / 2)
+    near = st.none() | st.integers(9990, 10010).map(lambda cents: Decimal(cents) / 100)
+    notional = st.none() | st.integers(1, 200).map(Decimal)
     state = MarketState(
         "BTCUSDT",
         tuple((fact, draw(age)) for fact in known),
-        mark=draw(positive),
-        min_notional=draw(positive),
+        mark=draw(near),
+        min_notional=draw(notional),
         step_size=draw(st.none() | st.sampled_from([Decimal("0.001"), Decimal("0.1"), Decimal(1)])),
     )
-    return draw(st.sampled_from([state, state, None]))
+    return draw(st.sampled_from([None, None, state]))
 
 
 portfolios = st.none() | st.builds(
@@ -456,7 +459,7 @@ def cases(draw: st.DrawFn, fields: st.SearchStrategy[dict[str, Json]] | None = N
         policy=draw(st.sampled_from([read_policy(content)] * 9 + [None])),
         book=draw(book_facts),
         now=now,
-        arrived_at=now - draw(st.integers(0, 250)) * 1_000_000,
+        arrived_at=now - draw(st.integers(0, 210)) * 1_000_000,
         policy_as_of=draw(st.none() | st.just(START - SECOND)),
         market=draw(markets()),
         portfolio=draw(portfolios),

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,6 @@ from petrosa_cio.apps.nurse.controls.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nats.aio.client import Client
 
@@ -215,7 +215,7 @@ def test_serve_shows_its_password_nowhere(guarded_server: NatsServer, tmp_path: 
     try:
         wait_until(lambda: "judging book main" in serve.text(), "serve is judging")
         children = [int(path.read_text()) for path in (data / "run").glob("*.pid")]
-        commands = [open(f"/proc/{pid}/cmdline").read() for pid in (serve.pid, *children)]  # noqa: SIM115, PTH123
+        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in (serve.pid, *children)]
         guarded_server.kill()  # what the connection says when it breaks is logged too
         wait_until(lambda: "disconnected" in (data / "logs" / "gate.log").read_text(), "the loss is logged")
         guarded_server.restart()

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from builders import (
@@ -47,14 +47,24 @@ from petrosa_cio.apps.nurse.decision import (
     remembered_of,
 )
 from petrosa_cio.apps.nurse.enforcer import judge
-from petrosa_cio.apps.nurse.models import SECOND, BookFacts, Intent, Outcome, VerdictKind
+from petrosa_cio.apps.nurse.models import (
+    SECOND,
+    BookFacts,
+    Fact,
+    Intent,
+    MarketState,
+    Outcome,
+    Portfolio,
+    VerdictKind,
+    iso,
+)
 from petrosa_cio.apps.nurse.policy import Policy, read_policy
 from petrosa_cio.apps.nurse.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from petrosa_cio.apps.nurse.models import Json, MarketState, Portfolio, Receipt, Verdict
+    from petrosa_cio.apps.nurse.models import Json, Receipt, Verdict
     from petrosa_cio.apps.nurse.parameters.parameter import Parameter
 
 ENFORCING = (Outcome.BLOCK, Outcome.REDUCE)
@@ -116,11 +126,27 @@ def test_reasons_are_in_order_of_precedence_and_never_twice(case: Case) -> None:
     assert len(codes) == len(set(codes))
 
 
-@given(cases())
-def test_a_reduction_is_smaller_and_not_under_a_minimum(case: Case) -> None:
-    """What remains is positive, less than what was asked, a multiple of nothing finer than the step, and big enough."""
+@given(
+    st.integers(1, 10**6),
+    st.integers(1, 10**6),
+    st.fixed_dictionaries(
+        {"max_position_size_usd": st.floats(10, 2000)},
+        optional={
+            "quantity_multiplier": st.floats(0.1, 10),
+            "quantity_max": st.floats(0, 1000),
+            "override_step_size": st.sampled_from([None, 0.001, 0.1, 1]),
+            "min_position_size_usd": st.floats(1, 10),
+        },
+    ),
+)
+def test_a_reduction_is_smaller_and_not_under_a_minimum(price: int, quantity: int, values: dict[str, Json]) -> None:
+    """What remains is positive, less than what was asked, within the limit, and not below the least notional."""
+    fields = {"price": price / 1000, "quantity": quantity / 1000}
+    case = case_of(fields, policy_of(values))
     verdict = judge(case)
-    assume(verdict.kind is VerdictKind.REDUCED)
+    event(verdict.kind)
+    if verdict.kind is not VerdictKind.REDUCED:
+        return
     assert verdict.quantity is not None
     assert verdict.order is not None
     assert verdict.order.quantity is not None
@@ -129,8 +155,10 @@ def test_a_reduction_is_smaller_and_not_under_a_minimum(case: Case) -> None:
     limits = case.policy.limits(case.intent.symbol, case.intent.strategy_id, case.intent.side)
     sent = verdict.quantity * limits.required_number("quantity_multiplier")
     assert 0 < sent < verdict.order.quantity
-    price = Decimal(repr(case.intent.price if case.intent.price is not None else case.intent.current_price))
-    assert sent * price >= limits.required_number("min_position_size_usd") * Decimal("0.999999999999")
+    notional = sent * Decimal(repr(case.intent.price))
+    rounding = Decimal("1e-20")  # of division, in 28 digits
+    assert notional >= limits.required_number("min_position_size_usd") * (1 - rounding)
+    assert notional <= limits.required_number("max_position_size_usd") * (1 + rounding)
 
 
 @given(cases(intents()))
@@ -229,6 +257,7 @@ def pair_of_policies(data: st.DataObject, parameter: Parameter) -> tuple[Policy,
         ),
         "signal_conflict_resolution": data.draw(st.sampled_from(["strongest_wins", "first_come_first_served"])),
         "llm_confidence_floor": 0.0,
+        "max_position_size_pct": 1.0,
         "slippage_tolerance_pct": 10.0,
     }
     if parameter.name in ("taker_fee_bps", "slippage_bps"):
@@ -247,8 +276,15 @@ def pair_of_policies(data: st.DataObject, parameter: Parameter) -> tuple[Policy,
     return read_policy(content(loose)), read_policy(content(tight))
 
 
+def surroundings(data: st.DataObject, parameter: Parameter, now: int) -> tuple[MarketState, Portfolio]:
+    """A market near 100 and an account, both known at about ``now``, and older where the parameter is an age."""
+    ages = st.integers(-8, 120) if parameter.name.endswith("_age_seconds") else st.integers(0, 20)
+    market = MarketState("BTCUSDT", ((Fact.MARK, now - data.draw(ages) * SECOND),), mark=Decimal(100))
+    return market, Portfolio(now - data.draw(ages) * SECOND, Decimal(data.draw(st.integers(1000, 50_000))))
+
+
 @pytest.mark.parametrize("parameter", TIGHTENABLE, ids=lambda parameter: parameter.name)
-@settings(max_examples=20)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_tightening_a_limit_frees_no_intent(parameter: Parameter, data: st.DataObject) -> None:
     """For one case (one ledger, one intent, one market): what was blocked stays so, what was cut is not cut less."""
@@ -256,19 +292,24 @@ def test_tightening_a_limit_frees_no_intent(parameter: Parameter, data: st.DataO
     retention = int(max(policy.longest("duplicate_window_seconds") for policy in (loose, tight))) * SECOND
     history = data.draw(streams(most=5))
     now = history[-1].arrived_at + data.draw(st.integers(0, 90)) * SECOND
-    body = receipt_of({**data.draw(entries() | st.just(dict(history[-1].fields)))}).body
+    ages = st.integers(0, 20) | st.integers(-8, 400)
+    fresh = {**data.draw(entries()), "timestamp": iso(now - data.draw(ages) * SECOND)}
+    body = receipt_of(data.draw(st.sampled_from([fresh, fresh, fresh, history[0].fields]))).body
     assume(isinstance(body, Intent) and body.side is not None)
     assert isinstance(body, Intent)
-    market, portfolio = data.draw(markets()), data.draw(portfolios)
-    as_of = data.draw(st.none() | st.just(now - 100_000 * SECOND))
+    market, portfolio = surroundings(data, parameter, now)
+    policy_age = data.draw(st.integers(0, 200_000)) if parameter.name == "max_policy_age_seconds" else 0
+    waited = data.draw(st.integers(0, 300) if parameter.name == "governance_timeout_ms" else st.just(0))
 
     def verdict(policy: Policy) -> Verdict:
-        facts = gated(history, loose, retention).facts(
-            body, policy.limits(body.symbol, body.strategy_id, body.side), now
-        )
-        return judge(Case(body, policy, facts, now, now - 100_000_000, as_of, market, portfolio))
+        limits = policy.limits(body.symbol, body.strategy_id, body.side)
+        facts = gated(history, loose, retention).facts(body, limits, now)
+        arrived_at = now - waited * 1_000_000
+        return judge(Case(body, policy, facts, now, arrived_at, now - policy_age * SECOND, market, portfolio))
 
-    assert_no_freer(verdict(tight), verdict(loose))
+    less, more = verdict(tight), verdict(loose)
+    event(f"{more.kind} -> {less.kind}")
+    assert_no_freer(less, more)
 
 
 @pytest.mark.parametrize("parameter", TIGHTENABLE, ids=lambda parameter: parameter.name)
@@ -317,7 +358,7 @@ def test_a_quarantined_message_is_judged_again_too(payload: bytes, sequence: int
 @given(cases(entries()))
 def test_another_verdict_is_noticed(case: Case) -> None:
     """A record whose verdict, reasons or observations were other than the judgement's is not the same."""
-    assume(case.policy is not None and case.policy_as_of is None and case.market is None and case.portfolio is None)
+    case = replace(case, policy=case.policy or policy_of(), policy_as_of=None, market=None, portfolio=None)
     assert case.policy is not None
     decision = decision_on(case)
     written = record.decode(record.encode(content_of(decision)))
@@ -376,15 +417,18 @@ def test_totals_add_up_after_any_verdicts(kinds: list[VerdictKind]) -> None:
     assert Totals.read(record.decode(record.encode({"totals": totals.content()}))) == totals
 
 
+@pytest.mark.parametrize("price", [1e-12, 1e12])
+@pytest.mark.parametrize("quantity", [0.0, 1e-300, 1e15])
+def test_a_record_of_extreme_numbers_can_be_read_back(price: float, quantity: float) -> None:
+    """What is written to the ledger can be read from it, whatever numbers the wire lets through."""
+    policy = policy_of({"quantity_multiplier": 10.0, "override_min_notional": 1000.0})
+    receipt = receipt_of(intent_fields(price=price, quantity=quantity))
+    decision = decide("main", receipt, Book(SECOND), policy, START)
+    written = record.decode(record.encode(content_of(decision)))
+    assert judge_again(written, receipt, policy) == (True, decision.verdict)
+
+
 # Defects found in the judgement when these tests were written; each fails until it is mended.
-
-
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="N14: 1E+616 is written and cannot be read back")
-def test_a_record_of_extreme_numbers_can_be_read_back() -> None:
-    """What is written to the ledger can be read from it, whatever finite numbers an intent has."""
-    receipt = receipt_of(intent_fields(price=1e308, quantity=1e308))
-    decision = decide("main", receipt, Book(SECOND), policy_of(), START)
-    assert record.decode(record.encode(content_of(decision)))["verdict"] == "blocked"
 
 
 @pytest.mark.xfail(strict=True, reason="N15: false is declared the tighter value of use_exchange_minimums, and frees")
