@@ -22,8 +22,9 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import server, subjects
-from petrosa_cio.core.nats.interceptor import Gate, GateTerms
+from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.nats.terms import GateTerms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -256,9 +257,8 @@ async def core_client(url: str) -> AsyncIterator[Client]:
     try:
         yield client
     finally:
-        if client.is_connected:  # a flush to a server that was killed would wait for it
-            with contextlib.suppress(nats.errors.Error):
-                await client.flush()
+        with contextlib.suppress(nats.errors.Error):
+            await client.flush(timeout=1)
         await client.close()
 
 

@@ -131,9 +131,12 @@ async def test_the_json_parsing_suite(client: Client, link: Link, gate: Process)
     decisions = await survives(client, link, gate, payloads)
 
     verdicts = {name.rsplit("/", 1)[1]: decision["verdict"] for name, decision in zip(files, decisions, strict=True)}
-    assert {name for name, verdict in verdicts.items() if name[0] == "y" and verdict != "blocked"} == set()
-    assert {name for name, verdict in verdicts.items() if name[0] == "n" and verdict != "quarantined"} == set()
-    assert {verdict for name, verdict in verdicts.items() if name[0] not in "yn"} <= {"blocked", "quarantined"}
+    assert {name for name, verdict in verdicts.items() if name.startswith("y_") and verdict != "blocked"} == set()
+    assert {name for name, verdict in verdicts.items() if name.startswith("n_") and verdict != "quarantined"} == set()
+    assert {verdict for name, verdict in verdicts.items() if not name.startswith(("y_", "n_"))} <= {
+        "blocked",
+        "quarantined",
+    }
 
 
 def naughty() -> list[str]:

@@ -23,7 +23,6 @@ from harness import (
     ledger,
     listen,
     of_kind,
-    policy,
     publish,
     running_gate,
     stream_messages,
@@ -37,8 +36,8 @@ from petrosa_cio.bootstrap.gate import status_answer
 from petrosa_cio.bootstrap.tailing import verify_stream
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import subjects
-from petrosa_cio.core.nats.interceptor import Gate, GateTerms
 from petrosa_cio.core.nats.ledger import Entry, Position, entry
+from petrosa_cio.core.nats.settlement import settlement
 from petrosa_cio.errors import Fenced
 
 if TYPE_CHECKING:
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from harness import Heard
     from nats.aio.client import Client
 
+    from petrosa_cio.core.nats.interceptor import Gate
     from petrosa_cio.core.nats.link import Link
 
 TAKE_OVER_SECONDS = 2.0
@@ -248,18 +248,17 @@ async def test_a_sequence_alone_does_not_fence_a_pipeline(link: Link, by_sequenc
 @pytest.mark.parametrize("first", ["signal", "expired"])
 async def test_an_intent_is_settled_once(link: Link, first: str) -> None:
     """After the mark of expiry is stored the signal of the same intent is refused, and the other way round."""
-    gate = Gate(link, GateTerms(BOOK, policy(), clock.now_ns), lambda *_: None)
     ways = {
         "signal": subjects.outbox_signal(BOOK, 7, "momentum_pulse"),
         "expired": subjects.outbox_expired(BOOK, 7),
     }
     second = next(way for way in ways if way != first)
-    await link.stored(ways[first], b"{}", gate._settlement(7))
+    await link.stored(ways[first], b"{}", settlement(BOOK, 7))
 
     for way in (second, first):
         with pytest.raises(Fenced):
-            await link.stored(ways[way], b"{}", gate._settlement(7))
-    await link.stored(subjects.outbox_signal(BOOK, 71, "momentum_pulse"), b"{}", gate._settlement(71))
+            await link.stored(ways[way], b"{}", settlement(BOOK, 7))
+    await link.stored(subjects.outbox_signal(BOOK, 71, "momentum_pulse"), b"{}", settlement(BOOK, 71))
 
     kept = [message.subject for message in await stream_messages(link, OUTBOX_STREAM)]
     assert kept == [ways[first], subjects.outbox_signal(BOOK, 71, "momentum_pulse")]

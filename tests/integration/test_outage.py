@@ -17,8 +17,9 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import server, subjects
-from petrosa_cio.core.nats.interceptor import Gate, GateTerms
+from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.spill import SpillFile
 
 if TYPE_CHECKING:

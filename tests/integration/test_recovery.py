@@ -201,7 +201,7 @@ async def test_of_a_long_ledger_only_what_still_counts_is_read(
     nats_server: NatsServer, client: Client, link: Link, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     """Recovery from a ledger too long to fold whole remembers what a limit can still count, and continues the chain."""
-    monkeypatch.setattr("petrosa_cio.core.nats.interceptor.SHORT_LEDGER", 10)
+    monkeypatch.setattr("petrosa_cio.core.nats.recovery.SHORT_LEDGER", 10)
     payloads = [intent_bytes() for _ in range(60)]
     async with running_gate(nats_server.url) as gate:
         await publish(client, payloads)

@@ -113,7 +113,9 @@ class Supervisor:
                 start_new_session=True,
             )
         child.starts += 1
-        self._pid_file(child).write_text(str(child.process.pid), encoding="ascii")
+        part = self._pid_file(child).with_suffix(".part")
+        part.write_text(str(child.process.pid), encoding="ascii")
+        part.replace(self._pid_file(child))
 
     async def _keep(self, child: Child) -> None:
         loop = asyncio.get_running_loop()

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 DAY: int = 86_400 * SECOND
 MINUTE: int = 60 * SECOND
-MOST_RIVALS = 16
-"""Rivals recorded with one decision: the latest this many; one per strategy and timeframe."""
+TIMEFRAMES = ("tick", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
+"""Timeframes of the fleet, shortest first (fleet facts §3.1)."""
+
+_SEPARATOR = "\x1f"  # no name holds a control character, so joined names cannot be taken for one another
 
 EntryKey: TypeAlias = tuple[str, str, Side]
 
@@ -37,6 +39,8 @@ class Remembered:
     timeframe: str
     at: Instant
     promoted: bool
+    repeat: bool = False
+    """Whether it was itself refused as a repeat of an earlier one."""
 
     @property
     def side(self) -> Side | None:
@@ -51,10 +55,10 @@ def identity_of(intent: Intent) -> tuple[str, ...]:
     it sent a timestamp. An intent with neither cannot be told from a repeat, and is not.
     """
     given = intent.intent_id or intent.id
-    keys = () if given is None else (f"id|{intent.strategy_id}|{given}",)
+    keys = () if given is None else (_SEPARATOR.join(("id", intent.strategy_id, given)),)
     if intent.timestamp is None:
         return keys
-    return (*keys, f"at|{intent.strategy_id}|{intent.symbol}|{intent.action}|{intent.timestamp}")
+    return (*keys, _SEPARATOR.join(("at", intent.strategy_id, intent.symbol, intent.action, str(intent.timestamp))))
 
 
 @dataclass(slots=True)
@@ -74,9 +78,8 @@ class Book:
         """Remember one decision. Decisions come in ledger order."""
         self._roll(decision.at)
         for key in decision.identity:
-            # The first receipt opens the window; repeats do not extend it.
-            seen = self._seen.get(key)
-            if seen is None or decision.at - seen[1] >= self.retention:
+            # Whoever was no repeat opens the window; repeats do not extend it.
+            if not decision.repeat or key not in self._seen:
                 self._seen[key] = (decision.decision_id, decision.at)
                 self._seen.move_to_end(key)
         if decision.promoted:
@@ -99,6 +102,10 @@ class Book:
             entries_today=entries,
             rivals=self._rivals_of(intent, side, limits, now),
         )
+
+    def repeats(self, intent: Intent, now: Instant) -> str | None:
+        """Decision id of an earlier receipt within the longest window there is: for when no policy says which."""
+        return self._duplicate(intent, self.retention, now)
 
     def _duplicate(self, intent: Intent, window: int, now: Instant) -> str | None:
         for key in identity_of(intent):
@@ -175,7 +182,22 @@ class Book:
             for rival in rivals.values()
             if now - rival.at < window and (not piling_up if rival.side is side else not hedged)
         ]
-        return tuple(found[-MOST_RIVALS:])
+        return _strongest_of_each(found, limits)
+
+
+def _strongest_of_each(rivals: list[Rival], limits: Limits) -> tuple[Rival, ...]:
+    """Of each side and timeframe the strongest, oldest first: the others can never prevail where it does not."""
+    weights = limits.weights("strategy_weights")
+
+    def strength(rival: Rival) -> Decimal:
+        return rival.confidence * weights.get(rival.strategy_id, weights.get("default", Decimal(1)))
+
+    kept: dict[tuple[Side, str], Rival] = {}
+    for rival in rivals:
+        key = (rival.side, rival.timeframe if rival.timeframe in TIMEFRAMES else "")
+        if key not in kept or strength(rival) > strength(kept[key]):
+            kept[key] = rival
+    return tuple(sorted(kept.values(), key=lambda rival: rival.at))
 
 
 def _forget(times: deque[Instant], now: Instant) -> None:

@@ -81,6 +81,11 @@ class Subject:
         return 1 if self.side is Side.LONG else -1
 
 
+def sound(figure: Decimal | None) -> Decimal | None:
+    """``figure`` if it is a finite number; a feed's NaN or infinity is an absence."""
+    return figure if figure is not None and figure.is_finite() else None
+
+
 def subject_of(case: Case, intent: Intent, limits: Limits, side: Side) -> Subject:
     """Work out prices, protective levels and the effective order of an entry."""
     given = intent.price if intent.price is not None else intent.current_price
@@ -132,7 +137,7 @@ def _order(quantity: Decimal | None, price: Decimal, basis: str) -> Order:
 
 def _requested(case: Case, intent: Intent, price: Decimal) -> tuple[Decimal | None, str]:
     if intent.position_size_pct is not None:
-        equity = case.portfolio.equity if case.portfolio else None
+        equity = sound(case.portfolio.equity) if case.portfolio else None
         if equity is None or price <= 0:
             return None, "position_size_pct"
         return decimal_of(intent.position_size_pct) * _conviction(intent) * equity / price, "position_size_pct"
@@ -159,7 +164,7 @@ def minimum_quantity(case: Case, limits: Limits, price: Decimal) -> Decimal | No
     """Smallest quantity the engine would send: overrides, else the exchange's filters; None where neither is known."""
     least_notional = limits.number("override_min_notional")
     if least_notional is None and case.market is not None:
-        least_notional = case.market.min_notional
+        least_notional = sound(case.market.min_notional)
     by_notional = None if least_notional is None or price <= 0 else least_notional / price
     by_quantity = limits.number("override_min_qty")
     known = [value for value in (by_notional, by_quantity) if value is not None]
@@ -168,5 +173,5 @@ def minimum_quantity(case: Case, limits: Limits, price: Decimal) -> Decimal | No
 
 def round_down(quantity: Decimal, case: Case, limits: Limits) -> Decimal:
     """``quantity`` rounded down to the exchange's step, so that a reduction never ends above its limit."""
-    step = limits.number("override_step_size") or (case.market.step_size if case.market else None) or FINEST_STEP
+    step = limits.number("override_step_size") or (sound(case.market.step_size) if case.market else None) or FINEST_STEP
     return (quantity / step).to_integral_value(ROUND_DOWN) * step

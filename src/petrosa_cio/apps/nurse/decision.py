@@ -132,8 +132,10 @@ def decide(book: str, receipt: Receipt, memory: Book, policy: Policy | None, now
 
 
 def _facts(body: Intent | Malformed, memory: Book, policy: Policy | None, now: Instant) -> BookFacts:
-    if isinstance(body, Malformed) or policy is None:
+    if isinstance(body, Malformed):
         return BookFacts(memory.state)
+    if policy is None:
+        return BookFacts(memory.state, memory.repeats(body, now))
     return memory.facts(body, policy.limits(body.symbol, body.strategy_id, body.side), now)
 
 
@@ -153,6 +155,7 @@ def remember(decision: Decision) -> Remembered | None:
         intent.timeframe,
         decision.at,
         decision.verdict.kind.promotes,
+        decision.facts.duplicate_of is not None,
     )
 
 
@@ -270,6 +273,7 @@ def remembered_of(content: dict[str, Json]) -> Remembered | None:
         str(memory.get("timeframe")),
         parse_instant(str(content["at"])),
         VerdictKind(str(content["verdict"])).promotes,
+        facts_of(content).duplicate_of is not None,
     )
 
 

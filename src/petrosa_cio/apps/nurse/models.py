@@ -75,8 +75,13 @@ def _printable(value: str) -> str:
     return value
 
 
+def is_symbol(text: str) -> bool:
+    """Whether ``text`` can be an exchange symbol: 3 to 64 printable characters, upper case, no space."""
+    return 3 <= len(text) <= 64 and text.isprintable() and " " not in text and text == text.upper()
+
+
 def _symbol(value: str) -> str:
-    if not value.isprintable() or " " in value or value != value.upper():
+    if not is_symbol(value):
         msg = "must be an exchange symbol in upper case, such as BTCUSDT"
         raise ValueError(msg)
     return value

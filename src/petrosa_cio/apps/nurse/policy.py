@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.defaults import PARAMETERS, default_values, parameter_faults
-from petrosa_cio.apps.nurse.models import Fact, Mode, Side
+from petrosa_cio.apps.nurse.models import Fact, Mode, Side, is_symbol
 from petrosa_cio.apps.nurse.reasons import ALWAYS_ON, Reason
 from petrosa_cio.errors import PolicyError
 
@@ -192,7 +192,10 @@ def read_policy(content: Json, source: str = "policy") -> Policy:
         faults.extend(_cross_faults(scopes))
     if faults:
         raise PolicyError(tuple(faults), source)
-    revision = hashlib.sha256(record.encode(content)).hexdigest()
+    try:
+        revision = hashlib.sha256(record.encode(content)).hexdigest()
+    except UnicodeEncodeError as error:
+        raise PolicyError((f"holds text that is not valid Unicode: {error.reason}",), source) from error
     named = {*scopes, *modes}
     symbols = frozenset(scope.split(":")[1] for scope in named if scope.startswith("symbol:"))
     strategies = frozenset(scope.partition(":")[2] for scope in named if scope.startswith("strategy:"))
@@ -231,7 +234,7 @@ def _scope_faults(scope: str) -> Iterator[str]:
             return
         case "strategy" if rest:
             return
-        case "symbol" if rest and (":" not in rest or rest.rsplit(":", 1)[1] in tuple(Side)):
+        case "symbol" if is_symbol(rest.partition(":")[0]) and rest.partition(":")[2] in ("", *Side):
             return
         case _:
             yield f"unknown scope {scope!r}; known: global, symbol:S, strategy:ID, symbol:S:LONG, symbol:S:SHORT"
@@ -252,13 +255,32 @@ def _read_mode(where: str, code: str, mode: Json, into: dict[Reason, Mode], faul
 
 
 def _cross_faults(scopes: Mapping[str, Values]) -> Iterator[str]:
-    """Pairs whose minimum exceeds their maximum, in each scope laid over those it inherits from whatever the intent."""
-    for scope in {GLOBAL: None, **dict.fromkeys(scopes)}:
-        values = {**default_values(), **scopes.get(GLOBAL, {})}
-        if scope.count(":") == 2:
-            values.update(scopes.get(scope.rsplit(":", 1)[0], {}))
-        values.update(scopes.get(scope, {}))
-        for low, high in _ORDERED_PAIRS:
-            least, most = values.get(low), values.get(high)
-            if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
-                yield f"{scope}: {low} ({least}) is above {high} ({most})"
+    """Pairs whose minimum exceeds their maximum, wherever scopes meet on one intent."""
+    ordered = {name for pair in _ORDERED_PAIRS for name in pair}
+    concerned = [scope for scope, values in scopes.items() if ordered & values.keys()]
+    strategies = [None, *(scope for scope in concerned if scope.startswith("strategy:"))]
+    symbols = [
+        None,
+        *dict.fromkeys(":".join(scope.split(":")[:2]) for scope in concerned if scope.startswith("symbol:")),
+    ]
+    told: set[str] = set()
+    for symbol in symbols:
+        for strategy in strategies:
+            for side in Side if symbol is not None else (None,):
+                sided = None if symbol is None or side is None else f"{symbol}:{side.value}"
+                layers = [scope for scope in (GLOBAL, symbol, strategy, sided) if scope in scopes]
+                for fault in _crossed(scopes, [scope for scope in layers if scope is not None]):
+                    if fault not in told:
+                        told.add(fault)
+                        yield fault
+
+
+def _crossed(scopes: Mapping[str, Values], layers: list[str]) -> Iterator[str]:
+    values = default_values()
+    for layer in layers:
+        values.update(scopes[layer])
+    for low, high in _ORDERED_PAIRS:
+        least, most = values.get(low), values.get(high)
+        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+            setters = [layer for layer in layers if low in scopes[layer] or high in scopes[layer]]
+            yield f"{' with '.join(setters) or DEFAULTS}: {low} ({least}) is above {high} ({most})"

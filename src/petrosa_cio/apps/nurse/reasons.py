@@ -271,6 +271,7 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.BELOW_MINIMUM_AFTER_REDUCTION: ReasonText(
         "The size left after a reduction is below the minimum; the engine would raise it again.",
         "The reduction stands; the intent is blocked with the limits that cut it.",
+        always_on=True,
     ),
     Reason.LEDGER_UNAVAILABLE: ReasonText(
         "The decision cannot be recorded, so nothing that adds risk is promoted.",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import nats
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 DAY_SECONDS = 86_400.0
+_PRIVATE = re.compile(r"(?<=://).*@|^[^/]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,39 @@ class Retention:
     replicas: int = 1
 
 
+@dataclass(slots=True)
+class _Events:
+    """What the client tells of its connection; reported while it is ``open``: before, each failure is an attempt."""
+
+    report: Callable[[str], None]
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    open: bool = False
+    last_error: str = ""
+
+    async def disconnected(self) -> None:
+        self.lost.set()
+        if self.open:
+            self.report("disconnected")
+
+    async def reconnected(self) -> None:
+        if self.open:
+            self.report("reconnected")
+
+    async def errored(self, error: Exception) -> None:
+        self.last_error = str(error) or type(error).__name__
+        if self.open:
+            self.report(f"error: {self.last_error}")
+
+
 class Link:
     """A connection that heals itself. ``lost`` is set whenever it breaks; `restored` waits until it is back."""
 
-    def __init__(self, client: Client, lost: asyncio.Event) -> None:
+    def __init__(self, client: Client, events: _Events) -> None:
         self._client = client
         self._js: JetStreamContext = client.jetstream(timeout=5)
         self._acks: AckPipe | None = None
-        self.lost = lost
+        self._events = events
+        self.lost = events.lost
 
     @classmethod
     async def open(
@@ -77,28 +104,14 @@ class Link:
         patience: float = 10.0,
     ) -> Self:
         """Connect to ``url``. Raises BusError after ``patience`` seconds without an answer."""
-        lost = asyncio.Event()
-        report = on_event or (lambda _: None)
-
-        async def disconnected() -> None:
-            lost.set()
-            report("disconnected")
-
-        async def reconnected() -> None:
-            report("reconnected")
-
-        opened = False
-
-        async def errored(error: Exception) -> None:
-            if opened:  # until then each refusal is an attempt, and `patience` says when to give up
-                report(f"error: {error!r}")
-
+        servers = [server.strip() for server in url.split(",") if server.strip()]
+        events = _Events(on_event or (lambda _: None))
         try:
             async with asyncio.timeout(patience):
                 while True:
                     try:
                         client = await nats.connect(
-                            url,
+                            servers,
                             name=name,
                             user_credentials=credentials,
                             max_reconnect_attempts=-1,
@@ -107,18 +120,23 @@ class Link:
                             ping_interval=5,
                             max_outstanding_pings=2,
                             allow_reconnect=True,
-                            disconnected_cb=disconnected,
-                            reconnected_cb=reconnected,
-                            error_cb=errored,
+                            disconnected_cb=events.disconnected,
+                            reconnected_cb=events.reconnected,
+                            error_cb=events.errored,
                         )
                         break
-                    except (OSError, nats.errors.Error):
+                    except (OSError, nats.errors.Error) as error:
+                        await events.errored(error)
                         await asyncio.sleep(0.05)
-        except TimeoutError as error:
-            msg = f"cannot reach NATS at {_public(url)} within {patience:g} s"
+        except ValueError as error:
+            msg = f"{_public(url)} is no NATS address; write nats://host:port"
             raise BusError(msg) from error
-        opened = True
-        return cls(client, lost)
+        except TimeoutError as error:
+            why = f" ({events.last_error})" if events.last_error else ""
+            msg = f"cannot reach NATS at {_public(url)} within {patience:g} s{why}"
+            raise BusError(msg) from error
+        events.open = True
+        return cls(client, events)
 
     @property
     def connected(self) -> bool:
@@ -141,10 +159,12 @@ class Link:
 
     async def close(self) -> None:
         """Flush what is buffered and close."""
+        self._events.open = False
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             if self._client.is_connected:
                 await self._client.flush(timeout=2)
-        await self._client.close()
+        with contextlib.suppress(nats.errors.Error, OSError, RuntimeError):  # uvloop: the transport is gone already
+            await self._client.close()
 
     async def require_jetstream(self) -> None:
         """Raise BusError, saying how to enable it, where the server has no JetStream."""
@@ -358,6 +378,5 @@ def _same(info: StreamInfo, wanted: StreamConfig) -> bool:
 
 
 def _public(url: str) -> str:
-    """``url`` without user, password or token."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    """``url`` without users, passwords and tokens."""
+    return ", ".join(_PRIVATE.sub("", server.strip()) for server in url.split(","))

@@ -96,6 +96,8 @@ def _finite_keys(item: Json) -> int:
             children: Iterable[Json] = item.values()
         case list():
             found, children = 0, item
+        case float() if isinf(item):
+            return -_WORST
         case _:
             return 0
     for child in children:

@@ -56,19 +56,24 @@ def policy_age(subject: Subject) -> Finding:
     if as_of is None:
         return Finding(Outcome.PASS)
     age, most = seconds(subject.case.now - as_of), subject.limits.required_number("max_policy_age_seconds")
-    return limit(age > most, ("age_seconds", age), ("limit", most))
+    skew = subject.limits.required_number("max_clock_skew_seconds")
+    return limit(not -skew <= age <= most, ("age_seconds", age), ("limit", most))
 
 
 def market_facts(subject: Subject) -> Finding:
     """Every required market fact is present, fresh and not from the future."""
-    known = dict(subject.case.market.as_of) if subject.case.market else {}
+    market = subject.case.market
+    known = dict(market.as_of) if market else {}
+    if market is None or market.mark is None or not (market.mark.is_finite() and market.mark > 0):
+        known.pop(Fact.MARK, None)
     return _facts(subject, MARKET_FACTS, known, "max_market_age_seconds")
 
 
 def account_facts(subject: Subject) -> Finding:
     """Every required account fact is present, fresh and not from the future."""
     account = subject.case.portfolio
-    known = {Fact.ACCOUNT: account.as_of} if account is not None and account.equity is not None else {}
+    sound = account is not None and account.equity is not None and account.equity.is_finite()
+    known = {Fact.ACCOUNT: account.as_of} if account is not None and sound else {}
     return _facts(subject, ACCOUNT_FACTS, known, "max_account_age_seconds")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse.book import TIMEFRAMES
 from petrosa_cio.apps.nurse.case import Finding, limit
 from petrosa_cio.apps.nurse.controls.admission import seconds
 from petrosa_cio.apps.nurse.models import Outcome
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 PASS = Finding(Outcome.PASS)
 _ONE = Decimal(1)
-
-TIMEFRAMES = ("tick", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
-"""Timeframes of the fleet, shortest first (fleet facts §3.1)."""
 
 
 def daily_trades(subject: Subject) -> Finding:

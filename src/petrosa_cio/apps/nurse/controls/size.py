@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from petrosa_cio.apps.nurse.case import UNEVALUATED, Finding, limit
+from petrosa_cio.apps.nurse.case import UNEVALUATED, Finding, limit, sound
 from petrosa_cio.apps.nurse.models import Outcome
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def too_large(subject: Subject) -> Finding:
 
 def position_fraction(subject: Subject) -> Finding:
     """Notional as a fraction of equity; above the limit the order is cut to it."""
-    equity = subject.case.portfolio.equity if subject.case.portfolio else None
+    equity = sound(subject.case.portfolio.equity) if subject.case.portfolio else None
     order = subject.order
     if equity is None or order.quantity is None or order.notional is None:
         return UNEVALUATED

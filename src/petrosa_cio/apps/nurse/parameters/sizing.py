@@ -117,7 +117,7 @@ SIZING: tuple[Parameter, ...] = (
         "own size, and the exchange's filter blocks it.",
         when_to_change="Switch it off where an order larger than the strategy asked for is not acceptable.",
         enforced_by="EXCHANGE_FILTER",
-        loosening=Loosening.UP,
+        loosening=Loosening.NEITHER,
     ),
     Parameter(
         name="override_min_notional",
