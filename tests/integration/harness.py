@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 DEADLINE = 20.0
 """Seconds that anything waited for may take on a busy machine."""
 
-SHARED = Path("/work/shared")
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 BOOK = "main"
 LEDGER = subjects.ledger_subject(BOOK)
 LEDGER_STREAM = subjects.ledger_stream(BOOK)
