@@ -263,7 +263,7 @@ LIVELY: dict[str, tuple[float, float]] = {
     "tp_distance_max_pct": (0, 8),
     "min_reward_to_risk": (0, 4),
     "max_position_size_usd": (10, 3000),
-    "min_position_size_usd": (1, 3000),
+    "min_position_size_usd": (1, 1000),
     "quantity_min": (0, 30),
     "quantity_max": (0, 30),
     "max_daily_trades": (1, 10),

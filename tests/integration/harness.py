@@ -25,6 +25,7 @@ from petrosa_cio.core.nats import server, subjects
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.terms import GateTerms
+from petrosa_cio.core.nats.together import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -393,8 +394,7 @@ class InProcess:
 
     async def die(self) -> None:
         """End it between two instructions, as a crash would; what was sent and not acknowledged is on its way."""
-        self.task.cancel()
-        await asyncio.wait([self.task])
+        await end(self.task)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from builders import (
@@ -286,7 +286,7 @@ def surroundings(data: st.DataObject, parameter: Parameter, now: int) -> tuple[M
 
 
 @pytest.mark.parametrize("parameter", TIGHTENABLE, ids=lambda parameter: parameter.name)
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(data=st.data())
 def test_tightening_a_limit_frees_no_intent(parameter: Parameter, data: st.DataObject) -> None:
     """For one case (one ledger, one intent, one market): what was blocked stays so, what was cut is not cut less."""

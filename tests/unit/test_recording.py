@@ -16,7 +16,7 @@ from petrosa_cio.errors import RecordingError
 
 MINUTE = 60_000
 T0 = 1_700_000_040_000 // MINUTE * MINUTE
-SHARED = Path("/work/shared/data/klines")
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "klines"
 
 Columns = dict[str, list[object]]
 

@@ -18,6 +18,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.terms import GateTerms
+from petrosa_cio.core.nats.together import end
 from petrosa_cio.core.spill import SpillFile
 from petrosa_cio.errors import BusError
 
@@ -61,7 +62,7 @@ async def run_gate(options: GateOptions) -> None:
         try:
             await gate.run()
         finally:
-            watching.cancel()
+            await end(watching)
     finally:
         await link.close()
 

@@ -19,6 +19,7 @@ from petrosa_cio.bootstrap.samples import choose_market
 from petrosa_cio.bootstrap.tailing import follow_decisions
 from petrosa_cio.core import logs
 from petrosa_cio.core.nats import server
+from petrosa_cio.core.nats.together import end
 from petrosa_cio.core.processes import Supervisor
 from petrosa_cio.errors import SettingsError
 
@@ -135,6 +136,4 @@ async def _show_until(stop: asyncio.Event, link: Link, book: str, show: Callable
     try:
         await stop.wait()
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        await end(following)

@@ -8,6 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+ASK_AGAIN_SECONDS = 0.1
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they have ended, whatever they raise.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for`, which every request of the NATS client goes through, swallows
+    a cancellation that arrives together with the answer.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=ASK_AGAIN_SECONDS)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # seen; whoever cares has asked before
+
 
 async def first_failure(*coroutines: Coroutine[None, None, None]) -> None:
     """Run all until one ends; then end the others, and raise what that one raised, unwrapped.
@@ -18,9 +36,7 @@ async def first_failure(*coroutines: Coroutine[None, None, None]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
     for task in tasks:
         if task in done:
             task.result()
