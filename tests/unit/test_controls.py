@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pytest
 
-from builders import CHECKED, START, case_of, intent_fields, policy_of, receipt_of, rival_of, without
+from builders import CHECKED, START, case_of, intent_fields, intent_of, policy_of, receipt_of, rival_of, without
 from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.case import Case
 from petrosa_cio.apps.nurse.controls.table import TABLE
@@ -1299,3 +1299,63 @@ def test_a_repeated_close_is_a_duplicate_without_a_policy_too() -> None:
 def test_a_policy_from_the_future_is_refused() -> None:
     """Beyond the tolerated skew a policy's own time is as doubtful as a market fact's."""
     assert codes(judge(case_of(policy_as_of=START + 3600 * SECOND))) == [R.POLICY_UNAVAILABLE]
+
+
+# Defects found in the mended judgement; each fails until it is mended.
+
+
+def defect(number: str, what: str) -> pytest.MarkDecorator:
+    return pytest.mark.xfail(strict=True, reason=f"{number}: {what}")
+
+
+def promotion(gate: Gate, second: int, strategy_id: str, **fields: Json) -> None:
+    """An opposite entry of ``strategy_id`` that is promoted."""
+    assert gate.fresh(second, action="sell", strategy_id=strategy_id, **fields) == "approved"
+
+
+@defect("N16", "unknown timeframes share one place among the rivals, though a policy may weigh them apart")
+def test_a_rival_of_a_weighted_timeframe_is_not_hidden_by_one_of_another() -> None:
+    """0.6 x 3 prevails over 0.8 x 1.1, whether or not a stronger one of an unweighted timeframe came after it."""
+    weights: dict[str, Json] = {"7m": 3, "2h": 1.1}
+    weighted: dict[str, Json] = {"timeframe_conflict_resolution": "weighted_average", "timeframe_weights": weights}
+    gate = Gate({**ONE_WAY, "strategy_weights": {}, **weighted})
+    promotion(gate, 0, "weighted", confidence=0.6, timeframe="7m")
+    promotion(gate, 1, "unweighted", confidence=0.7, timeframe="9m")
+    assert gate.fresh(2, timeframe="2h") == "SIGNAL_CONFLICT"
+
+
+@defect("N17", "of several rivals only the strongest is kept, so the first is not the one that is named")
+def test_first_come_names_the_first() -> None:
+    """Where the earlier stands, the intent is told the earliest that it stands against."""
+    gate = Gate({**ONE_WAY, "signal_conflict_resolution": "first_come_first_served"})
+    promotion(gate, 0, "first", confidence=0.6)
+    promotion(gate, 1, "second", confidence=0.9)
+    body = intent_of(intent_fields(timestamp=iso(START + 2 * SECOND)))
+    facts = gate.book.facts(body, gate.policy.limits("BTCUSDT", "momo", Side.LONG), START + 2 * SECOND)
+    (reason,) = judge(case_of(policy=gate.policy, book=facts, now=START + 2 * SECOND)).reasons
+    assert dict(reason.numbers)["against_strategy"] == "first"
+
+
+@defect("N18", "an empty side after a colon is taken for none")
+def test_a_scope_that_ends_in_a_colon_is_refused() -> None:
+    """`symbol:BTCUSDT:` is never looked up, so a limit in it would hold nowhere."""
+    with pytest.raises(PolicyError, match="unknown scope"):
+        policy_of(scopes={"symbol:BTCUSDT:": {"enabled": False}})
+
+
+@defect("N19", "the numbers of the filters are not looked at")
+@pytest.mark.parametrize("least", [None, "NaN", "Infinity", "-1"])
+def test_required_filters_without_a_least_notional_are_missing(least: str | None) -> None:
+    """As with mark and equity: a fresh answer that is no sound number refuses what adds risk."""
+    known = ((Fact.FILTERS, START),)
+    state = MarketState("BTCUSDT", known, min_notional=None if least is None else D(least), step_size=D("0.001"))
+    assert R.MARKET_STALE in codes(judge(case_of(policy=policy_of(required=("filters",)), market=state)))
+
+
+@defect("N20", "a symbol may hold a colon, so it can be spelled like a scope of another")
+def test_a_symbol_is_not_taken_for_a_side_of_another() -> None:
+    """What is said of BTCUSDT's longs says nothing of a symbol of that name."""
+    policy = policy_of(scopes={"symbol:BTCUSDT:LONG": {"enabled": False}})
+    body = receipt_of(intent_fields(symbol="BTCUSDT:LONG", action="sell")).body
+    assert body is not None
+    assert R.SCOPE_DISABLED not in codes(judge(Case(body, policy, BookFacts(), START, START)))
