@@ -517,3 +517,26 @@ async def test_an_intent_that_waited_for_a_gate_too_long_is_blocked(
 
 async def one_signal(link: Link) -> bool:
     return (await link.state(OUTBOX_STREAM)).messages == 1
+
+
+@pytest.mark.parametrize("action", ["buy", "close"])
+async def test_a_signal_is_not_sent_again_though_the_outbox_forgot_it(
+    nats_server: NatsServer, client: Client, link: Link, action: str
+) -> None:
+    """After the outbox was emptied, by age or by hand, a gate that starts leads, and sends and expires nothing."""
+    heard = await listen(client)
+    async with running_gate(nats_server.url) as gate:
+        await publish(client, [intent_bytes(action=action) for _ in range(3)])
+        await gate.judged(3)
+        await gate.stop()
+    await client.jetstream().purge_stream(OUTBOX_STREAM)
+    async with running_gate(nats_server.url) as gate:
+        await gate.judged(3)
+        await publish(client, [intent_bytes(action="hold")])
+        await gate.judged(4)
+        account = json.loads(await status_answer(gate.link, gate.gate))["account"]
+    await heard.all()
+
+    assert heard.sequences == [1, 2, 3]
+    assert of_kind(await ledger(link), "expired") == []
+    assert (account["promoted"], account["expired"], account["balanced"]) == (3, 0, True)

@@ -734,7 +734,7 @@ def facts_case(fact: Fact, as_of: Instant | None, action: str) -> Case:
     return case_of(
         {"action": action},
         policy_of(required=(fact.value,)),
-        market=MarketState("BTCUSDT", known, mark=D(100)),
+        market=MarketState("BTCUSDT", known, mark=D(100), min_notional=D(5), step_size=D("0.001")),
         portfolio=Portfolio(as_of, D(100_000)) if fact is Fact.ACCOUNT and as_of is not None else None,
     )
 
@@ -1313,7 +1313,6 @@ def promotion(gate: Gate, second: int, strategy_id: str, **fields: Json) -> None
     assert gate.fresh(second, action="sell", strategy_id=strategy_id, **fields) == "approved"
 
 
-@defect("N16", "unknown timeframes share one place among the rivals, though a policy may weigh them apart")
 def test_a_rival_of_a_weighted_timeframe_is_not_hidden_by_one_of_another() -> None:
     """0.6 x 3 prevails over 0.8 x 1.1, whether or not a stronger one of an unweighted timeframe came after it."""
     weights: dict[str, Json] = {"7m": 3, "2h": 1.1}
@@ -1324,7 +1323,6 @@ def test_a_rival_of_a_weighted_timeframe_is_not_hidden_by_one_of_another() -> No
     assert gate.fresh(2, timeframe="2h") == "SIGNAL_CONFLICT"
 
 
-@defect("N17", "of several rivals only the strongest is kept, so the first is not the one that is named")
 def test_first_come_names_the_first() -> None:
     """Where the earlier stands, the intent is told the earliest that it stands against."""
     gate = Gate({**ONE_WAY, "signal_conflict_resolution": "first_come_first_served"})
@@ -1336,14 +1334,12 @@ def test_first_come_names_the_first() -> None:
     assert dict(reason.numbers)["against_strategy"] == "first"
 
 
-@defect("N18", "an empty side after a colon is taken for none")
 def test_a_scope_that_ends_in_a_colon_is_refused() -> None:
     """`symbol:BTCUSDT:` is never looked up, so a limit in it would hold nowhere."""
     with pytest.raises(PolicyError, match="unknown scope"):
         policy_of(scopes={"symbol:BTCUSDT:": {"enabled": False}})
 
 
-@defect("N19", "the numbers of the filters are not looked at")
 @pytest.mark.parametrize("least", [None, "NaN", "Infinity", "-1"])
 def test_required_filters_without_a_least_notional_are_missing(least: str | None) -> None:
     """As with mark and equity: a fresh answer that is no sound number refuses what adds risk."""
@@ -1352,7 +1348,6 @@ def test_required_filters_without_a_least_notional_are_missing(least: str | None
     assert R.MARKET_STALE in codes(judge(case_of(policy=policy_of(required=("filters",)), market=state)))
 
 
-@defect("N20", "a symbol may hold a colon, so it can be spelled like a scope of another")
 def test_a_symbol_is_not_taken_for_a_side_of_another() -> None:
     """What is said of BTCUSDT's longs says nothing of a symbol of that name."""
     policy = policy_of(scopes={"symbol:BTCUSDT:LONG": {"enabled": False}})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import heapq
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 MILLISECOND = 1_000_000
 MINUTE_MS = 60_000
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01: a later time is a slip of units."""
+
+_SUBJECT = re.compile(r"(?:cio\.)?intent(?:\.[^\s.*>]+)+\Z")
+_HEADER = re.compile(r"[!-9;-~]+\Z")
 _TIMEFRAMES_MS = {
     "tick": MINUTE_MS,
     **{f"{count}m": count * MINUTE_MS for count in (1, 3, 5, 15, 30)},
@@ -76,11 +82,14 @@ def _recorded(where: str, line: str, interval_ms: Callable[[str], int | None]) -
         msg = f"{where}: must be an object"
         raise RecordingError(msg)
     subject, payload, headers = row.get("subject"), row.get("payload"), row.get("headers", {})
-    if not isinstance(subject, str) or not subject.startswith(("intent.", "cio.intent.")):
-        msg = f"{where}: subject must be under intent. or cio.intent., got {subject!r}"
+    if not isinstance(subject, str) or not _SUBJECT.match(subject):
+        msg = f"{where}: subject must be one that can be published under intent. or cio.intent., got {subject!r}"
         raise RecordingError(msg)
     if not isinstance(payload, str) or not isinstance(headers, dict):
         msg = f"{where}: payload must be the text that was published, and headers an object"
+        raise RecordingError(msg)
+    if not all(_HEADER.match(name) and str(value).isprintable() for name, value in headers.items()):
+        msg = f"{where}: headers must be printable names and values"
         raise RecordingError(msg)
     at = _published_at(where, row, payload, interval_ms)
     text = payload.encode("utf-8", "surrogatepass")
@@ -89,17 +98,21 @@ def _recorded(where: str, line: str, interval_ms: Callable[[str], int | None]) -
 
 def _published_at(where: str, row: dict[str, Json], payload: str, interval_ms: Callable[[str], int | None]) -> Instant:
     for name in ("published_ms", "event_ms"):
-        if isinstance(moment := row.get(name), int | float):
-            return int(moment) * MILLISECOND
-    opened = row.get("bar_open_ms")
-    if not isinstance(opened, int | float):
-        msg = f"{where}: needs one of published_ms, event_ms and bar_open_ms"
-        raise RecordingError(msg)
+        if row.get(name) is not None:
+            return _moment(where, name, row[name]) * MILLISECOND
+    opened = _moment(where, "one of published_ms, event_ms and bar_open_ms", row.get("bar_open_ms"))
     stamped, length = _stamp(payload, interval_ms)
-    closed = (int(opened) + length) * MILLISECOND
+    closed = (opened + length) * MILLISECOND
     if stamped is not None and closed <= stamped <= closed + length * MILLISECOND:
         return stamped
     return closed
+
+
+def _moment(where: str, name: str, value: Json) -> int:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LATEST_MS:
+        msg = f"{where}: {name} must be milliseconds since 1970, got {value!r}"
+        raise RecordingError(msg)
+    return int(value)
 
 
 def _stamp(payload: str, interval_ms: Callable[[str], int | None]) -> tuple[Instant | None, int]:

@@ -139,7 +139,7 @@ class Book:
             times = self._minute.setdefault(scope, deque())
             times.append(decision.at)
             _forget(times, decision.at)
-        self._restart(decision, Side.SHORT if side is Side.LONG else Side.LONG)
+        self._restart(decision, _other(side))
         key = (decision.strategy_id, decision.symbol, side)
         self._entries[key] = (decision.at, self._entries.get(key, (0, 0))[1] + 1)
         rival = Rival(
@@ -182,22 +182,34 @@ class Book:
             for rival in rivals.values()
             if now - rival.at < window and (not piling_up if rival.side is side else not hedged)
         ]
-        return _strongest_of_each(found, limits)
+        return _standing_of_each(found, side, limits)
 
 
-def _strongest_of_each(rivals: list[Rival], limits: Limits) -> tuple[Rival, ...]:
-    """Of each side and timeframe the strongest, oldest first: the others can never prevail where it does not."""
+def _standing_of_each(rivals: list[Rival], side: Side, limits: Limits) -> tuple[Rival, ...]:
+    """Of each side and timeframe the one that decides, oldest first: no other can prevail where it does not.
+
+    That is the strongest where strength decides, and the earliest where whoever came first stands.
+    """
     weights = limits.weights("strategy_weights")
+    told_apart = {*TIMEFRAMES, *limits.weights("timeframe_weights")}
+    first_stands = {
+        side: limits.word("same_direction_conflict_resolution") == "reject_duplicates",
+        _other(side): limits.word("signal_conflict_resolution") in ("first_come_first_served", "manual_review"),
+    }
 
     def strength(rival: Rival) -> Decimal:
         return rival.confidence * weights.get(rival.strategy_id, weights.get("default", Decimal(1)))
 
     kept: dict[tuple[Side, str], Rival] = {}
-    for rival in rivals:
-        key = (rival.side, rival.timeframe if rival.timeframe in TIMEFRAMES else "")
-        if key not in kept or strength(rival) > strength(kept[key]):
+    for rival in sorted(rivals, key=lambda rival: rival.at):
+        key = (rival.side, rival.timeframe if rival.timeframe in told_apart else "")
+        if key not in kept or (not first_stands[rival.side] and strength(rival) > strength(kept[key])):
             kept[key] = rival
     return tuple(sorted(kept.values(), key=lambda rival: rival.at))
+
+
+def _other(side: Side) -> Side:
+    return Side.SHORT if side is Side.LONG else Side.LONG
 
 
 def _forget(times: deque[Instant], now: Instant) -> None:

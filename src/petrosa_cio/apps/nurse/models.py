@@ -76,8 +76,8 @@ def _printable(value: str) -> str:
 
 
 def is_symbol(text: str) -> bool:
-    """Whether ``text`` can be an exchange symbol: 3 to 64 printable characters, upper case, no space."""
-    return 3 <= len(text) <= 64 and text.isprintable() and " " not in text and text == text.upper()
+    """Whether ``text`` can be an exchange symbol: 3 to 64 printable characters, upper case, no space or colon."""
+    return 3 <= len(text) <= 64 and text.isprintable() and not {" ", ":"} & set(text) and text == text.upper()
 
 
 def _symbol(value: str) -> str:

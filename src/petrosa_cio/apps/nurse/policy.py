@@ -29,6 +29,8 @@ DEFAULTS = "defaults"
 GLOBAL = "global"
 _KEYS = ("scopes", "modes", "required_facts")
 
+_SIDES = tuple(f":{side.value}" for side in Side)
+
 _ORDERED_PAIRS = (
     ("min_position_size_usd", "max_position_size_usd"),
     ("sl_distance_min_pct", "sl_distance_max_pct"),
@@ -234,7 +236,9 @@ def _scope_faults(scope: str) -> Iterator[str]:
             return
         case "strategy" if rest:
             return
-        case "symbol" if is_symbol(rest.partition(":")[0]) and rest.partition(":")[2] in ("", *Side):
+        case "symbol" if is_symbol(rest.partition(":")[0]) and (
+            ":" not in rest or rest.partition(":")[2] in tuple(Side)
+        ):
             return
         case _:
             yield f"unknown scope {scope!r}; known: global, symbol:S, strategy:ID, symbol:S:LONG, symbol:S:SHORT"

@@ -60,8 +60,9 @@ class Outage:
     async def _pass_waiting(self) -> None:
         """Closes that are in the intent stream and not in the ledger."""
         cursor = self.folded.position.cursor
-        last = (await self.link.state(subjects.INTENTS_STREAM)).last
-        if last <= cursor:
+        intents = await self.link.state(subjects.INTENTS_STREAM)
+        last = intents.last
+        if last <= cursor or intents.messages == 0:
             return
         async with self.link.read(subjects.INTENTS_STREAM, cursor + 1) as reader:
             async for batch in reader.batches():

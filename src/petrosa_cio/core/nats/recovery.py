@@ -58,8 +58,13 @@ async def _strike_settled(link: Link, terms: GateTerms, folded: Folded) -> None:
     if not folded.open:
         return
     stream = subjects.outbox_stream(terms.book)
-    last = (await link.state(stream)).last
-    if last == 0:
+    outbox = await link.state(stream)
+    last = outbox.last
+    if last >= folded.position.totals.promising:
+        # One message settles one promise, so all are settled, whatever the outbox has forgotten since.
+        folded.open.clear()
+        return
+    if outbox.messages == 0:
         return
     async with link.read(stream, last - len(folded.open) - IN_FLIGHT) as reader:
         async for batch in reader.batches():

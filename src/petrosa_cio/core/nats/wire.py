@@ -49,7 +49,6 @@ def _no_constant(name: str) -> float:
 LONGEST_TRACEPARENT = 256
 """Version 00 has 55 characters; a future version may append more, but not without end."""
 
-_DEEP = f"nested deeper than {DEEPEST} levels"
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _WORST = 1 << 62

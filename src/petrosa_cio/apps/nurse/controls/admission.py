@@ -64,9 +64,15 @@ def market_facts(subject: Subject) -> Finding:
     """Every required market fact is present, fresh and not from the future."""
     market = subject.case.market
     known = dict(market.as_of) if market else {}
-    if market is None or market.mark is None or not (market.mark.is_finite() and market.mark > 0):
+    if market is None or not _positive(market.mark):
         known.pop(Fact.MARK, None)
+    if market is None or not (_positive(market.min_notional) and _positive(market.step_size)):
+        known.pop(Fact.FILTERS, None)
     return _facts(subject, MARKET_FACTS, known, "max_market_age_seconds")
+
+
+def _positive(figure: Decimal | None) -> bool:
+    return figure is not None and figure.is_finite() and figure > 0
 
 
 def account_facts(subject: Subject) -> Finding:
