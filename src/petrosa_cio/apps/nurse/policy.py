@@ -236,9 +236,7 @@ def _scope_faults(scope: str) -> Iterator[str]:
             return
         case "strategy" if rest:
             return
-        case "symbol" if is_symbol(rest.partition(":")[0]) and (
-            ":" not in rest or rest.partition(":")[2] in tuple(Side)
-        ):
+        case "symbol" if is_symbol(next((rest.removesuffix(end) for end in _SIDES if rest.endswith(end)), rest)):
             return
         case _:
             yield f"unknown scope {scope!r}; known: global, symbol:S, strategy:ID, symbol:S:LONG, symbol:S:SHORT"

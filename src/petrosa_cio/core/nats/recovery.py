@@ -14,7 +14,7 @@ from petrosa_cio.core.nats.terms import IN_FLIGHT
 
 if TYPE_CHECKING:
     from petrosa_cio.core.nats.ledger import Position
-    from petrosa_cio.core.nats.link import Link
+    from petrosa_cio.core.nats.link import Link, StreamState
     from petrosa_cio.core.nats.reader import Delivered
     from petrosa_cio.core.nats.terms import GateTerms
 
@@ -59,20 +59,27 @@ async def _strike_settled(link: Link, terms: GateTerms, folded: Folded) -> None:
         return
     stream = subjects.outbox_stream(terms.book)
     outbox = await link.state(stream)
-    last = outbox.last
-    if last >= folded.position.totals.promising:
-        # One message settles one promise, so all are settled, whatever the outbox has forgotten since.
-        folded.open.clear()
-        return
-    if outbox.messages == 0:
-        return
-    async with link.read(stream, last - len(folded.open) - IN_FLIGHT) as reader:
+    expired = await _strike_stored(link, folded, stream, outbox) if outbox.messages else set()
+    if outbox.last >= folded.position.totals.promising:
+        # One message settles one promise, so all are settled, whatever the outbox has forgotten since; an expiry may
+        # still lack its record.
+        folded.open = {sequence: promise for sequence, promise in folded.open.items() if sequence in expired}
+
+
+async def _strike_stored(link: Link, folded: Folded, stream: str, outbox: StreamState) -> set[int]:
+    """Strike the promises whose signal is among the latest messages; returns those whose expiry is."""
+    expired: set[int] = set()
+    async with link.read(stream, outbox.last - len(folded.open) - IN_FLIGHT) as reader:
         async for batch in reader.batches():
             for message in batch:
-                if not message.subject.endswith(EXPIRED):
-                    folded.open.pop(subjects.outbox_sequence(message.subject), None)
-            if batch[-1].sequence >= last:
-                return
+                sequence = subjects.outbox_sequence(message.subject)
+                if message.subject.endswith(EXPIRED):
+                    expired.add(sequence)
+                else:
+                    folded.open.pop(sequence, None)
+            if batch[-1].sequence >= outbox.last:
+                break
+    return expired
 
 
 async def _first_needed(link: Link, terms: GateTerms, folded: Folded, target: Position) -> int:
