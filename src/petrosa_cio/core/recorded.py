@@ -93,7 +93,9 @@ def _recorded(where: str, line: str, interval_ms: Callable[[str], int | None]) -
         raise RecordingError(msg)
     at = _published_at(where, row, payload, interval_ms)
     text = payload.encode("utf-8", "surrogatepass")
-    return Recorded(at, subject, text, {name: str(value) for name, value in headers.items()})
+    # The server's own headers belonged to the publication that was recorded; they would steer this one.
+    kept = {name: str(value) for name, value in headers.items() if not name.lower().startswith("nats-")}
+    return Recorded(at, subject, text, kept)
 
 
 def _published_at(where: str, row: dict[str, Json], payload: str, interval_ms: Callable[[str], int | None]) -> Instant:
