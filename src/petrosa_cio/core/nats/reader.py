@@ -107,7 +107,8 @@ class Reader:
 
     async def _accept(self, message: Msg) -> Delivered | None:
         headers = message.headers or {}
-        if headers.get(_STATUS_HEADER) == _CONTROL:
+        # A stored message has an acknowledgement subject; a producer's own Status header makes it no control message.
+        if headers.get(_STATUS_HEADER) == _CONTROL and not message.reply.startswith("$JS.ACK."):
             stalled = message.reply or headers.get("Nats-Consumer-Stalled")
             if stalled:
                 with mapped():
