@@ -9,8 +9,11 @@
     ├── BusError               the environment's: NATS is unreachable, refuses us or lacks JetStream
     │   └── Fenced             another gate's: it wrote the ledger first; recover and go on
     ├── LedgerError            the data's: a record is altered, missing or out of order; names the record
-    ├── StoreError             the environment's: the query store cannot be read or written
-    └── NotFound               the caller's: no such decision
+    ├── StoreError             the environment's: a store cannot be read or written
+    │   └── VersionTaken       another writer's: the number of a configuration version is kept already
+    ├── PatchRefused           the author's: a change of policy that breaks rules, all faults named
+    │   └── VersionConflict    another author's: the scope was changed meanwhile; names both versions
+    └── NotFound               the caller's: no such decision, version or proposal
 """
 
 from __future__ import annotations
@@ -50,8 +53,30 @@ class LedgerError(CioError):
 
 
 class StoreError(CioError):
-    """The query store cannot be read or written."""
+    """A store cannot be read or written."""
+
+
+class VersionTaken(StoreError):
+    """A configuration version of this number is kept already: another writer was first. Read the head and try again."""
+
+
+class PatchRefused(CioError):
+    """A change of policy that cannot be made. ``faults`` names every broken rule, not only the first."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(faults))
+
+
+class VersionConflict(PatchRefused):
+    """A patch was made against a version of its scope that is no longer the latest. Read again and decide anew."""
+
+    def __init__(self, scope: str, expected: int, found: int) -> None:
+        self.scope = scope
+        self.expected = expected
+        self.found = found
+        super().__init__((f"{scope}: expected version {expected}, found version {found}",))
 
 
 class NotFound(CioError):
-    """No such decision."""
+    """No such decision, version or proposal."""

@@ -311,3 +311,20 @@ async def leads(client: Client) -> bool:
     with contextlib.suppress(Exception):
         return json.loads((await client.request("cio.status.main", timeout=1)).data)["state"] == "leading"
     return False
+
+
+@pytest.mark.parametrize("status", ["100", "503", ""])
+async def test_a_producers_status_header_makes_no_control_message(
+    client: Client, link: Link, gate: Process, status: str
+) -> None:
+    """An intent that carries the header of the server's own control messages is judged, and so is what follows it."""
+    await client.publish("intent.trading.btc", intent_bytes(), headers={"Status": status})
+    await client.publish("intent.trading.btc", intent_bytes())
+    await client.flush()
+
+    async def both_recorded() -> bool:
+        return len(of_kind(await ledger(link), "decision")) == 2
+
+    await eventually(both_recorded, "both are recorded")
+    assert [found["sequence"] for found in of_kind(await ledger(link), "decision")] == [1, 2]
+    assert gate.alive

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from petrosa_cio.apps.nurse.models import Instant
+    from petrosa_cio.apps.nurse.models import Instant, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +104,37 @@ class DecisionStore(Protocol):
 
     def close(self) -> None:
         """Release the store. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPolicy:
+    """A policy as it is handed to gates: version number, revision (hash), whole content, and when it was decided."""
+
+    book: str
+    version: int
+    revision: str
+    content: Mapping[str, Json]
+    """What `policy.read_policy` reads."""
+    at: Instant
+
+
+class PolicyBoard(Protocol):
+    """Where the policy in force is put up, and gates see it change at once.
+
+    * `publish` puts up a version whole; an older version than the one that stands never replaces it (it is ignored,
+      and False is returned). What stands survives a restart of the server.
+    * `current` reads what stands now, asking the server: None where nothing was ever published.
+    * `watch` calls ``changed`` with what stands, at once if something does, and again whenever a newer version is put
+      up, until it is cancelled. It survives the loss of the connection and catches up when that is back. A push may be
+      lost all the same, so gates also ask `current` once a second.
+    * Every method raises BusError or StoreError where the server cannot be reached; nothing else.
+    """
+
+    async def publish(self, policy: PublishedPolicy) -> bool:
+        """Put up ``policy``; False where that version or a newer one stands already."""
+
+    async def current(self, book: str) -> PublishedPolicy | None:
+        """What stands now."""
+
+    async def watch(self, book: str, changed: Callable[[PublishedPolicy], None]) -> None:
+        """Tell ``changed`` of what stands and of every change, until cancelled."""

@@ -120,6 +120,9 @@ class Link:
                             ping_interval=5,
                             max_outstanding_pings=2,
                             allow_reconnect=True,
+                            # Nothing is buffered while the connection is broken: a signal that is sent by the buffer
+                            # after a reconnection would leave after its time.
+                            pending_size=0,
                             disconnected_cb=events.disconnected,
                             reconnected_cb=events.reconnected,
                             error_cb=events.errored,
