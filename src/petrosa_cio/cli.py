@@ -188,14 +188,21 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Tell the whole story of a decision, and judge it again. Exit 1 where the verdict does not come out the same."""
-    from petrosa_cio.bootstrap.tailing import open_store, tell
+    from petrosa_cio.bootstrap.stores import StorePlace, open_store
+    from petrosa_cio.bootstrap.tailing import tell
     from petrosa_cio.faces import Screen
 
-    store = open_store(data_dir)
-    try:
-        story = tell(store, decision_id)
-    finally:
-        store.close()
+    stories = []
+
+    async def ask() -> None:
+        store = await open_store(StorePlace(data_dir))
+        try:
+            stories.append(await tell(store, decision_id))
+        finally:
+            await store.close()
+
+    _run(ask())
+    (story,) = stories
     Screen().story(story, as_json=as_json)
     if not (story.same_verdict and story.hash_holds):
         raise typer.Exit(NO)
@@ -208,23 +215,24 @@ def verify_ledger(
     book: Book = "main",
 ) -> None:
     """Walk the hash chain and name every altered, missing or reordered record. Exit 1 where there is one."""
-    from petrosa_cio.bootstrap.tailing import open_store, verify_store
+    from petrosa_cio.bootstrap.asking import verify_at
+    from petrosa_cio.bootstrap.stores import StorePlace, open_store
+    from petrosa_cio.bootstrap.tailing import verify_store
     from petrosa_cio.faces import Screen
 
     reports = []
-    if nats_url is not None:
-        from petrosa_cio.bootstrap.asking import verify_at
 
-        async def walk() -> None:
+    async def walk() -> None:
+        if nats_url is not None:
             reports.append(await verify_at(nats_url, book))
-
-        _run(walk())
-    else:
-        store = open_store(data_dir)
+            return
+        store = await open_store(StorePlace(data_dir))
         try:
-            reports.extend(verify_store(store))
+            reports.extend(await verify_store(store))
         finally:
-            store.close()
+            await store.close()
+
+    _run(walk())
     Screen().chains(reports)
     if not reports or any(report.breaks for report in reports):
         raise typer.Exit(NO)
@@ -323,14 +331,16 @@ def projector(
 ) -> None:
     """Run one projector process; `up`, `serve` and `replay` start it."""
     from petrosa_cio.bootstrap.projector import ProjectorOptions, run_projector
+    from petrosa_cio.bootstrap.stores import StorePlace
     from petrosa_cio.core import logs
 
     logs.configure(json=True)
     if from_settings:
         settings = read_settings()
-        options = ProjectorOptions(settings.nats_url, settings.book, settings.data_dir, settings.nats_credentials)
+        place = StorePlace(settings.data_dir)
+        options = ProjectorOptions(settings.nats_url, settings.book, place, settings.nats_credentials)
     else:
-        options = ProjectorOptions(nats_url, book, data_dir)
+        options = ProjectorOptions(nats_url, book, StorePlace(data_dir))
     _run(run_projector(options))
 
 
