@@ -23,11 +23,14 @@ from builders_records import (
 )
 from petrosa_cio.apps.nurse.ports import DecisionStore, StoreCursor, StoredRecord
 from petrosa_cio.apps.nurse.record import GENESIS, chain
+from petrosa_cio.core.db.mongo.decisions import MongoDecisions
 from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from mongo_server import MongoServer
 
 
 class Opener(Protocol):
@@ -50,7 +53,24 @@ def on_sqlite(request: pytest.FixtureRequest) -> Callable[[], Opener]:
     return fresh
 
 
-BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Callable[[], Opener]]] = {"sqlite": on_sqlite}
+def on_mongodb(request: pytest.FixtureRequest) -> Callable[[], Opener]:
+    server: MongoServer = request.getfixturevalue("mongo")
+
+    def fresh() -> Opener:
+        address = server.fresh()
+
+        async def opener(*, read_only: bool = False) -> DecisionStore:
+            return await MongoDecisions.open(address, read_only=read_only)
+
+        return opener
+
+    return fresh
+
+
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Callable[[], Opener]]] = {
+    "sqlite": on_sqlite,
+    "mongodb": on_mongodb,
+}
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
