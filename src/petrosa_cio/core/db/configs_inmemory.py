@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,8 +23,9 @@ SHORTEST_PREFIX: int = 8
 class InMemoryConfigs:
     """`ConfigStore` in the memory of one process. It ends with the process; `close` keeps what it holds.
 
-    No method waits for anything, so none can be interrupted half way. Texts are kept rather than objects: what a caller
-    does afterwards to the mappings it gave or was given changes nothing here.
+    Every method first lets other tasks have their turn, as a store behind a disk or network does, so that races show
+    here too; then it does its work in one go. Texts are kept rather than objects: what a caller does afterwards to the
+    mappings it gave or was given changes nothing here.
     """
 
     def __init__(self) -> None:
@@ -32,16 +34,19 @@ class InMemoryConfigs:
 
     async def head(self, book: str) -> Version | None:
         """The latest version; None where the book has none."""
+        await asyncio.sleep(0)
         kept = self._versions[book]
         return read_version(kept[-1]) if kept else None
 
     async def version(self, book: str, number: int) -> Version | None:
         """The version with this number."""
+        await asyncio.sleep(0)
         kept = self._versions[book]
         return read_version(kept[number - 1]) if 1 <= number <= len(kept) else None
 
     async def by_revision(self, book: str, revision: str) -> Version | None:
         """The latest version whose configuration has this revision, or a beginning of it; StoreError if ambiguous."""
+        await asyncio.sleep(0)
         found = [one for one in map(read_version, reversed(self._versions[book])) if one.revision.startswith(revision)]
         exact = [one for one in found if one.revision == revision]
         if exact or len(revision) < SHORTEST_PREFIX:
@@ -52,6 +57,7 @@ class InMemoryConfigs:
 
     async def commit(self, version: Version) -> None:
         """Keep ``version``, the successor of the head. Raises VersionTaken where another writer was first."""
+        await asyncio.sleep(0)
         kept = self._versions[version.book]
         if 1 <= version.number <= len(kept):
             raise VersionTaken(f"version {version.number} of book {version.book!r} is kept already")
@@ -61,12 +67,14 @@ class InMemoryConfigs:
 
     async def history(self, book: str, scope: str | None = None, limit: int = 20) -> Sequence[Version]:
         """Versions, newest first: all, or those that changed ``scope``."""
+        await asyncio.sleep(0)
         versions = map(read_version, reversed(self._versions[book]))
         wanted = (one for one in versions if scope is None or one.scope in (scope, WHOLE))
         return list(islice(wanted, max(limit, 0)))
 
     async def keep_proposal(self, proposal: Proposal) -> None:
         """Keep a new proposal, or the new state of one that is ``waiting``; StoreError where it is settled already."""
+        await asyncio.sleep(0)
         kept = self._proposals[proposal.book]
         before = kept.get(proposal.id)
         if before is not None and (state := read_proposal(before).state) != "waiting":
@@ -75,11 +83,13 @@ class InMemoryConfigs:
 
     async def proposal(self, book: str, proposal_id: str) -> Proposal | None:
         """One proposal by its id."""
+        await asyncio.sleep(0)
         found = self._proposals[book].get(proposal_id)
         return None if found is None else read_proposal(found)
 
     async def proposals(self, book: str, state: str | None = None, limit: int = 50) -> Sequence[Proposal]:
         """Proposals, newest first: all, or those in ``state``."""
+        await asyncio.sleep(0)
         kept = sorted(map(read_proposal, self._proposals[book].values()), key=lambda one: one.at, reverse=True)
         return [one for one in kept if state in (None, one.state)][: max(limit, 0)]
 
