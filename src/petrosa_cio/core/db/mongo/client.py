@@ -121,15 +121,20 @@ class Mongo:
                 return int(faults[0]["index"])
         return len(documents)
 
-    async def update(self, collection: str, wanted: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
-        """Change the one document that matches; False where none does."""
+    async def lower(self, collection: str, wanted: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        """Lower numbers in the one document that matches; a number that is lower already stays."""
         with self._edge.guard():
-            return (await self._database[collection].update_one(wanted, change)).matched_count > 0
+            await self._database[collection].update_one(wanted, {"$min": fields})
 
-    async def replace(self, collection: str, wanted: Mapping[str, Any], document: Document) -> bool:
-        """Replace the one document that matches; False where none does."""
+    async def put(self, collection: str, document: Document) -> None:
+        """Put a document in the place of the one with its ``_id``, if there is one."""
         with self._edge.guard():
-            return (await self._database[collection].replace_one(wanted, document)).matched_count > 0
+            await self._database[collection].replace_one({"_id": document["_id"]}, document, upsert=True)
+
+    async def delete(self, collection: str, wanted: Mapping[str, Any]) -> None:
+        """Delete every document that matches."""
+        with self._edge.guard():
+            await self._database[collection].delete_many(wanted)
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""

@@ -1,16 +1,16 @@
 """The query store on MongoDB: batches that are atomic in effect, without transactions.
 
-A batch is inserted first, and then the book's cursor is moved over it in one update. Readers look at nothing beyond the
-cursor, so they see whole batches only, and a projector that is killed in between leaves what nobody sees: it sends the
-batch again, and what is there already counts as a repeat. Ids follow from book and number, inserts go in order and
-nothing is changed afterwards. So any number of projectors may carry one ledger into one store, and two ledgers never
-mix: whatever comes second is refused.
+A batch is inserted first, and then one more document, a mark: how far the book is carried now. Readers look at nothing
+beyond the farthest mark, so they see whole batches only, and a projector that is killed in between leaves what nobody
+sees: it sends the batch again, and what is there already counts as a repeat. Whatever decides is an insertion under an
+id that follows from what is inserted; records go in order and are never changed. So any number of projectors may carry
+one ledger into one store, and two ledgers never mix: whatever comes second is refused.
 
 Collections (numbers are 64-bit integers):
 
 * ``records``: ``_id`` book/number; the record as it was stored, and fields read out of its body to search by.
 * ``signals``: ``_id`` book/intent; the signal, and from which cursor on it is seen (``seen_ledger``, ``seen_outbox``).
-* ``cursors``: ``_id`` book; ``ledger_index``, ``ledger_head``, ``outbox_sequence``. They only move forwards.
+* ``cursors``: ``_id`` book/ledger/outbox; marks. The cursor of a book is the farthest of each; the others are deleted.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class MongoDecisions:
                 await mongo.index("records", "identity", ("identity",), unique=True)
                 await mongo.index("records", "policy", ("kind", "policy_revision", "stored_at"))
                 await mongo.index("records", "sequence", ("book", "kind", "sequence"))
+                await mongo.index("cursors", "book", ("book",))
         except BaseException:
             await mongo.close()
             raise
@@ -144,19 +145,21 @@ class MongoDecisions:
 
     async def books(self) -> tuple[str, ...]:
         """Every book that has a record here, by name."""
-        found = await self._mongo.find("cursors", {"ledger_index": {"$gt": 0}}, [("_id", 1)], only=("_id",))
-        return tuple(document["_id"] for document in found)
+        marks = await self._mongo.find("cursors", {"ledger_index": {"$gt": 0}}, only=("book",))
+        return tuple(sorted({mark["book"] for mark in marks}))
 
     async def close(self) -> None:
         """Release the store. Idempotent."""
         await self._mongo.close()
 
     async def _cursors(self, books: Sequence[str]) -> dict[str, StoreCursor]:
-        found = await self._mongo.find("cursors", {"_id": {"$in": list(books)}}) if books else []
-        return {book: StoreCursor() for book in books} | {
-            one["_id"]: StoreCursor(int(one["ledger_index"]), one["ledger_head"], int(one["outbox_sequence"]))
-            for one in found
-        }
+        """The farthest marks. In ascending order, a mark that is missed because it was just deleted is overtaken by
+        the one that it was deleted for."""
+        cursors = {book: StoreCursor() for book in books}
+        marks = await self._mongo.find("cursors", {"book": {"$in": list(books)}}, [("_id", 1)]) if books else []
+        for mark in marks:
+            cursors[mark["book"]] = _farther(cursors[mark["book"]], _read_mark(mark))
+        return cursors
 
     async def _seen(
         self, wanted: Document, order: Sequence[tuple[str, int]] = (), *, at_most: int
@@ -207,27 +210,41 @@ class MongoDecisions:
         """Let a signal that a killed projector left be seen as early as the batch that brings it again."""
         if kept["seen_ledger"] > given["seen_ledger"] or kept["seen_outbox"] > given["seen_outbox"]:
             earlier = {name: given[name] for name in ("seen_ledger", "seen_outbox")}
-            await self._mongo.update("signals", {"_id": kept["_id"]}, {"$min": earlier})
+            await self._mongo.lower("signals", {"_id": kept["_id"]}, earlier)
 
     async def _move(self, before: StoreCursor, batch: Batch, outbox_sequence: int) -> None:
-        """Move the cursor over the batch: the one step that lets it be seen. It never moves back."""
-        outbox = {"outbox_sequence": int64(max(outbox_sequence, before.outbox_sequence))}
-        if before == StoreCursor():
-            await self._begin(batch.book)
-        if batch.fresh:
-            behind = {"_id": batch.book, "ledger_index": {"$lt": int64(batch.index)}}
-            ledger = {"ledger_index": int64(batch.index), "ledger_head": batch.head}
-            if await self._mongo.update("cursors", behind, {"$set": ledger, "$max": outbox}):
-                return
-        # Another projector has carried the ledger as far or farther.
-        await self._mongo.update("cursors", {"_id": batch.book}, {"$max": outbox})
-
-    async def _begin(self, book: str) -> None:
-        start = {"_id": book, "ledger_index": int64(0), "ledger_head": "", "outbox_sequence": int64(0)}
-        try:
-            await self._mongo.insert("cursors", start)
-        except Taken:
+        """Put up the mark that lets the batch be seen, and take down those that it overtakes."""
+        outbox = max(before.outbox_sequence, outbox_sequence)
+        after = StoreCursor(batch.index, batch.head, outbox)
+        if after == before:
             return
+        mark = _mark(batch.book, after)
+        try:
+            await self._mongo.insert("cursors", mark)
+        except Taken:
+            return  # another projector carried the same batch
+        behind = {"ledger_index": {"$lte": mark["ledger_index"]}, "outbox_sequence": {"$lte": mark["outbox_sequence"]}}
+        await self._mongo.delete("cursors", {"book": batch.book, "_id": {"$ne": mark["_id"]}, **behind})
+
+
+def _mark(book: str, cursor: StoreCursor) -> Document:
+    return {
+        "_id": f"{key(book, cursor.ledger_index)}/{int64(cursor.outbox_sequence):020d}",
+        "book": book,
+        "ledger_index": int64(cursor.ledger_index),
+        "ledger_head": cursor.ledger_head,
+        "outbox_sequence": int64(cursor.outbox_sequence),
+    }
+
+
+def _read_mark(mark: Document) -> StoreCursor:
+    return StoreCursor(int(mark["ledger_index"]), mark["ledger_head"], int(mark["outbox_sequence"]))
+
+
+def _farther(one: StoreCursor, other: StoreCursor) -> StoreCursor:
+    """As far as either: ledger and outbox are carried on their own."""
+    ledger = max(one, other, key=lambda cursor: cursor.ledger_index)
+    return StoreCursor(ledger.ledger_index, ledger.ledger_head, max(one.outbox_sequence, other.outbox_sequence))
 
 
 def _naming(collection: str, document: Document) -> str:
