@@ -30,6 +30,8 @@ from petrosa_cio.settings import default_data_dir, described, read_settings
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from petrosa_cio.bootstrap.stores import StorePlace
+
 NO, USAGE, ENVIRONMENT, MISSING, INTERRUPTED = 1, 2, 3, 4, 130
 
 _SETTINGS_HELP = "Production settings, all from the environment:\n\n" + "\n\n".join(
@@ -48,6 +50,9 @@ app = typer.Typer(
 
 DataDir = Annotated[Path, typer.Option(help="Directory of the store, logs and the embedded server.")]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy file (JSON); see docs/policy.md.")]
+StoreDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Directory of the store; default: the store that the settings name.")
+]
 NatsUrl = Annotated[str | None, typer.Option(help="NATS server; default: the one `up` runs on the data directory.")]
 Book = Annotated[str, typer.Option(help="Book: an account whose intents are judged one after another.")]
 
@@ -78,6 +83,13 @@ def _code(error: CioError) -> int:
             return ENVIRONMENT
         case _:
             return ENVIRONMENT
+
+
+def _place(data_dir: Path | None) -> StorePlace:
+    """The query store in a directory that is named, else the one that `serve` with these settings fills."""
+    from petrosa_cio.bootstrap.stores import StorePlace, place_of
+
+    return place_of(read_settings()) if data_dir is None else StorePlace(data_dir)
 
 
 def _run(coroutine: Coroutine[None, None, None]) -> None:
@@ -184,18 +196,18 @@ def replay(
 @app.command()
 def explain(
     decision_id: Annotated[str, typer.Argument(help="Decision id, or at least its first 8 characters.")],
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    data_dir: StoreDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Tell the whole story of a decision, and judge it again. Exit 1 where the verdict does not come out the same."""
-    from petrosa_cio.bootstrap.stores import StorePlace, open_store
+    from petrosa_cio.bootstrap.stores import open_store
     from petrosa_cio.bootstrap.tailing import tell
     from petrosa_cio.faces import Screen
 
     stories = []
 
     async def ask() -> None:
-        store = await open_store(StorePlace(data_dir))
+        store = await open_store(_place(data_dir))
         try:
             stories.append(await tell(store, decision_id))
         finally:
@@ -210,13 +222,13 @@ def explain(
 
 @app.command()
 def verify_ledger(
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    data_dir: StoreDir = None,
     nats_url: Annotated[str | None, typer.Option(help="Walk the ledger stream itself on this server.")] = None,
     book: Book = "main",
 ) -> None:
     """Walk the hash chain and name every altered, missing or reordered record. Exit 1 where there is one."""
     from petrosa_cio.bootstrap.asking import verify_at
-    from petrosa_cio.bootstrap.stores import StorePlace, open_store
+    from petrosa_cio.bootstrap.stores import open_store
     from petrosa_cio.bootstrap.tailing import verify_store
     from petrosa_cio.faces import Screen
 
@@ -226,7 +238,7 @@ def verify_ledger(
         if nats_url is not None:
             reports.append(await verify_at(nats_url, book))
             return
-        store = await open_store(StorePlace(data_dir))
+        store = await open_store(_place(data_dir))
         try:
             reports.extend(await verify_store(store))
         finally:
@@ -331,14 +343,13 @@ def projector(
 ) -> None:
     """Run one projector process; `up`, `serve` and `replay` start it."""
     from petrosa_cio.bootstrap.projector import ProjectorOptions, run_projector
-    from petrosa_cio.bootstrap.stores import StorePlace
+    from petrosa_cio.bootstrap.stores import StorePlace, place_of
     from petrosa_cio.core import logs
 
     logs.configure(json=True)
     if from_settings:
         settings = read_settings()
-        place = StorePlace(settings.data_dir)
-        options = ProjectorOptions(settings.nats_url, settings.book, place, settings.nats_credentials)
+        options = ProjectorOptions(settings.nats_url, settings.book, place_of(settings), settings.nats_credentials)
     else:
         options = ProjectorOptions(nats_url, book, StorePlace(data_dir))
     _run(run_projector(options))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 UNTOLD = "MongoDB at an address that is not well formed"
 _SECRET_OPTIONS = ("authmechanismproperties", "tlscertificatekeyfilepassword")
@@ -41,4 +41,4 @@ def secrets(uri: str) -> frozenset[str]:
     _, _, password = credentials.partition(":")
     options = [option.partition("=") for option in place.partition("?")[2].split("&")]
     found = {password, *(value for name, _, value in options if name.lower() in _SECRET_OPTIONS)}
-    return frozenset({*found, *map(unquote, found)} - {""})
+    return frozenset({*found, *map(unquote, found), *map(unquote_plus, found)} - {""})

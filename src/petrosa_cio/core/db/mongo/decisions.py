@@ -153,8 +153,7 @@ class MongoDecisions:
         await self._mongo.close()
 
     async def _cursors(self, books: Sequence[str]) -> dict[str, StoreCursor]:
-        """The farthest marks. In ascending order, a mark that is missed because it was just deleted is overtaken by
-        the one that it was deleted for."""
+        # In ascending order: whatever is missed because it is deleted meanwhile is overtaken by what comes later.
         cursors = {book: StoreCursor() for book in books}
         marks = await self._mongo.find("cursors", {"book": {"$in": list(books)}}, [("_id", 1)]) if books else []
         for mark in marks:
