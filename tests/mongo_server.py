@@ -156,14 +156,18 @@ def serving(choice: Choice, directory: Path) -> Iterator[MongoServer]:
         server.kill()
 
 
-def start(kind: str, directory: Path, port: int | None = None) -> MongoServer:
-    """Start a server and wait until it answers; AssertionError with its log where it does not."""
+def start(kind: str, directory: Path, port: int | None = None, *options: str) -> MongoServer:
+    """Start a server with these options and wait until it answers; AssertionError with its log where it does not."""
     directory.mkdir(parents=True, exist_ok=True)
     port = port or _free_port()
     log = directory / "server.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            _command(kind, directory, port), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=directory
+            [*_command(kind, directory, port), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=directory,
         )
     server = MongoServer(f"mongodb://127.0.0.1:{port}", process)
     deadline = time.monotonic() + START_SECONDS

@@ -242,6 +242,25 @@ class TestClient:
         assert len(writes) >= 4
         assert all(command["writeConcern"] == {"w": "majority", "j": True, "wtimeout": 10_000} for command in writes)
 
+    @pytest.mark.skipif(not mongo_server.BUILT.is_file(), reason="needs FerretDB: make mongo-test-server")
+    async def test_of_a_replica_set_a_majority_is_asked(self, tmp_path: Path) -> None:
+        """Where the server is part of a replica set, reads see what a majority holds, and inserts can be told apart."""
+        server = mongo_server.start(mongo_server.FERRETDB, tmp_path, None, "--repl-set-name=rs0")
+        heard = Heard()
+        try:
+            store = await MongoDecisions.over(await Mongo.open(server.fresh(), listeners=[heard]))
+            await store.append("main", make_decisions(2), [], 0)
+            assert await listed(store.records("main")) == make_decisions(2)
+            await store.close()
+        finally:
+            server.kill()
+        reads = [command for name, command in heard.commands if name == "find"]
+        inserts = [command for name, command in heard.commands if name == "insert"]
+        assert all(command["readConcern"] == {"level": "majority"} for command in reads)
+        assert all("txnNumber" in command for command in inserts)
+        assert len(reads) > 3
+        assert len(inserts) == 3
+
 
 class Heard(monitoring.CommandListener):
     """Keeps every command that a client sends, and calls ``before`` each write, ``after`` each that succeeded."""
