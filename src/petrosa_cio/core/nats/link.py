@@ -1,6 +1,6 @@
 """The link to NATS: one connection, its streams, ordered reading and pipelined, fenced publishing.
 
-``link``, ``reader``, ``acks`` and ``trouble`` are the only rooms that import ``nats``; its exceptions stop here.
+``client``, ``link``, ``reader``, ``acks`` and ``trouble`` alone import ``nats``; its exceptions stop here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.js.api import (
@@ -23,6 +22,7 @@ from nats.js.api import (
 
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.acks import AckPipe
+from petrosa_cio.core.nats.client import SturdyClient, is_refusal
 from petrosa_cio.core.nats.reader import Delivered, Reader
 from petrosa_cio.core.nats.trouble import Interrupted, mapped
 from petrosa_cio.errors import BusError
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 
 DAY_SECONDS = 86_400.0
+NO_SUCH_STREAM = 10059
+ANSWER_SECONDS = 2.0
+"""JetStream answers within milliseconds; one that has not answered this long is taken for unavailable."""
+
 _PRIVATE = re.compile(r"(?<=://).*@|^[^/]*@")
 
 
@@ -64,21 +68,28 @@ class _Events:
     """What the client tells of its connection; reported while it is ``open``: before, each failure is an attempt."""
 
     report: Callable[[str], None]
+    client: SturdyClient = field(default_factory=SturdyClient)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     open: bool = False
     last_error: str = ""
+    refused: bool = False
 
     async def disconnected(self) -> None:
         self.lost.set()
+        self.client.forget_unsent()
         if self.open:
             self.report("disconnected")
 
     async def reconnected(self) -> None:
+        self.refused = False
         if self.open:
             self.report("reconnected")
 
     async def errored(self, error: Exception) -> None:
-        self.last_error = str(error) or type(error).__name__
+        # A server that refuses us closes the connection as well, and either may be seen first: the refusal is the news.
+        if is_refusal(error) or not self.refused:
+            self.last_error = str(error) or type(error).__name__
+        self.refused = self.refused or is_refusal(error)
         if self.open:
             self.report(f"error: {self.last_error}")
 
@@ -88,7 +99,7 @@ class Link:
 
     def __init__(self, client: Client, events: _Events) -> None:
         self._client = client
-        self._js: JetStreamContext = client.jetstream(timeout=5)
+        self._js: JetStreamContext = client.jetstream(timeout=ANSWER_SECONDS)
         self._acks: AckPipe | None = None
         self._events = events
         self.lost = events.lost
@@ -110,12 +121,13 @@ class Link:
             async with asyncio.timeout(patience):
                 while True:
                     try:
-                        client = await nats.connect(
+                        client = events.client = SturdyClient()
+                        await client.connect(
                             servers,
                             name=name,
                             user_credentials=credentials,
                             max_reconnect_attempts=-1,
-                            reconnect_time_wait=0.05,
+                            reconnect_time_wait=0.05,  # type: ignore[arg-type]  # it sleeps for fractions as well
                             connect_timeout=2,
                             ping_interval=5,
                             max_outstanding_pings=2,
@@ -136,9 +148,10 @@ class Link:
             raise BusError(msg) from error
         except TimeoutError as error:
             why = f" ({events.last_error})" if events.last_error else ""
-            msg = f"cannot reach NATS at {_public(url)} within {patience:g} s{why}"
+            what = "refused by" if events.refused else "cannot reach"
+            msg = f"{what} NATS at {_public(url)} within {patience:g} s{why}"
             raise BusError(msg) from error
-        events.open = True
+        events.open, events.refused = True, False
         return cls(client, events)
 
     @property
@@ -258,11 +271,16 @@ class Link:
         return StreamState(info.state.first_seq, info.state.last_seq, info.state.messages)
 
     async def last(self, stream: str, subject: str) -> Delivered | None:
-        """The last message on ``subject``, asked of the stream's leader; None where there is none."""
+        """The last message on ``subject``, asked of the stream's leader; None where there is none.
+
+        Raises Refused where there is no such stream: that is not an empty one.
+        """
         with mapped():
             try:
                 found = await self._js.get_last_msg(stream, subject)
-            except nats.js.errors.NotFoundError:
+            except nats.js.errors.NotFoundError as error:
+                if error.err_code == NO_SUCH_STREAM:
+                    raise
                 return None
         return Delivered(found.seq or 0, found.subject or subject, found.headers or {}, found.data or b"", 0)
 
@@ -299,7 +317,7 @@ class Link:
     async def stored(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
         """Publish to a stream and return the sequence. Raises Fenced where the expectation in ``headers`` fails."""
         with mapped():
-            ack = await self._js.publish(subject, data, headers=headers, timeout=5)
+            ack = await self._js.publish(subject, data, headers=headers, timeout=ANSWER_SECONDS)
         return ack.seq
 
     async def answer(self, subject: str, reply: Callable[[], Awaitable[bytes]]) -> None:
