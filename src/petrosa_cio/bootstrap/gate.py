@@ -119,11 +119,16 @@ async def status_answer(link: Link, gate: Gate) -> bytes:
             "version": __version__,
             "book": gate.terms.book,
             "state": gate.state,
+            "trouble": gate.trouble,
             "pid": os.getpid(),
             "policy_revision": gate.terms.policy.revision,
             "ledger": {"index": position.index, "head": position.head, "cursor": position.cursor},
             "account": account,
-            "process": {**gate.counters.content(), "passed_unrecorded": gate.passed_unrecorded},
+            "process": {
+                **gate.counters.content(),
+                "passed_unrecorded": gate.passed_unrecorded,
+                "unwitnessed": gate.witness.given_up,
+            },
         }
     ).encode()
 

@@ -12,6 +12,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from petrosa_cio.core.nats.link import Link
@@ -70,15 +71,24 @@ async def start_book(supervisor: Supervisor, wiring: Wiring) -> None:
     await supervisor.start("gate", gate_command(wiring))
 
 
-async def until_judging(link: Link, book: str) -> None:
-    """Wait until a gate of ``book`` leads. Raises BusError, pointing at the logs, where none does in a minute."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            while True:
-                answer = await link.request(subjects.status_subject(book), timeout=0.5)
-                if answer is not None and json.loads(answer).get("state") in ("leading", "standing by"):
-                    return
-                await asyncio.sleep(0.05)
-    except TimeoutError as error:
-        msg = f"no gate of book {book} is judging after {READY_SECONDS:g} s; see logs/gate.log in the data directory"
-        raise BusError(msg) from error
+async def until_judging(link: Link, book: str, say: Callable[[str], None]) -> None:
+    """Wait until a gate of ``book`` leads or stands by; say so where it cannot record, and go on waiting.
+
+    Raises BusError, pointing at the logs, where none answers within a minute.
+    """
+    loop = asyncio.get_running_loop()
+    until, said = loop.time() + READY_SECONDS, ""
+    while loop.time() < until:
+        answer = await link.request(subjects.status_subject(book), timeout=0.5)
+        status = {} if answer is None else json.loads(answer)
+        if status.get("state") in ("leading", "standing by"):
+            return
+        trouble = status.get("trouble")
+        if trouble:
+            until = loop.time() + READY_SECONDS
+            if trouble != said:
+                say(f"NOTHING CAN BE RECORDED ({trouble}): entries are blocked, closes pass")
+                said = trouble
+        await asyncio.sleep(0.05)
+    msg = f"no gate of book {book} is judging after {READY_SECONDS:g} s; see logs/gate.log in the data directory"
+    raise BusError(msg)

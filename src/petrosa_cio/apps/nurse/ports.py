@@ -48,22 +48,36 @@ class StoreCursor:
     outbox_sequence: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One entry of a spill. ``sent`` says whether its signal is known to have left."""
+
+    key: str
+    entry: bytes
+    sent: bool
+
+
 class Spill(Protocol):
     """Where a promoted ``close`` is kept while the ledger takes no records. Order is kept.
 
     * `keep` returns only when the entry is on disk (fsync). Raises StoreError where it cannot be kept.
-    * `pending` gives every entry kept and not yet `cleared`, oldest first; a torn last entry is given up, not raised.
+    * `sent` marks an entry whose signal has left; the mark may be lost by a power cut (then it is sent again).
+    * `pending` gives every entry kept and not yet cleared, oldest first, whichever process kept it; a torn entry is
+      given up, not raised, and harms no other. Raises StoreError where the disk cannot be read.
     * `clear` forgets the entries that `pending` gave, without losing them: they are moved aside.
     """
 
-    def keep(self, entry: bytes) -> None:
-        """Keep one entry: one JSON text."""
+    def keep(self, key: str, entry: bytes) -> None:
+        """Keep one entry, one JSON text, under a key of its own."""
 
-    def pending(self) -> list[bytes]:
+    def sent(self, key: str) -> None:
+        """Mark the entry with this key as sent."""
+
+    def pending(self) -> list[Kept]:
         """Every entry that is not cleared."""
 
     def clear(self) -> None:
-        """Move what is pending aside: it is in the ledger now."""
+        """Move aside what `pending` gave: it is in the ledger now."""
 
 
 class DecisionStore(Protocol):

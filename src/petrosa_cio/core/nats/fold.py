@@ -63,6 +63,11 @@ def promise_of(index: int, content: dict[str, Json]) -> Promise:
     )
 
 
+def spilled_key(content: dict[str, Json]) -> tuple[str, str]:
+    """What tells a spilled close from every other."""
+    return str(content.get("decision_id")), str(content.get("at"))
+
+
 @dataclass(slots=True)
 class Folded:
     """What the ledger says so far. Fold every record in order; a broken chain raises LedgerError."""
@@ -75,6 +80,8 @@ class Folded:
     memory: Book = field(init=False)
     open: dict[int, Promise] = field(default_factory=dict)
     """Promises not known to be settled, by intent sequence."""
+    spilled: set[tuple[str, str]] = field(default_factory=set)
+    """Decision ids and times of the closes that passed unrecorded and are written down."""
 
     def __post_init__(self) -> None:
         self.position = Position(self.book)
@@ -91,13 +98,18 @@ class Folded:
             case "decision":
                 self._decision(found.index, content)
             case "spilled":
-                remembered = remembered_of(content)
-                if remembered is not None:
-                    self.memory.fold(remembered)
+                self.take_spilled(content)
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
             case _:
                 pass
+
+    def take_spilled(self, content: dict[str, Json]) -> None:
+        """Fold a close that passed unrecorded, from the record that is written of it."""
+        self.spilled.add(spilled_key(content))
+        remembered = remembered_of(content)
+        if remembered is not None:
+            self.memory.fold(remembered)
 
     def _decision(self, index: int, content: dict[str, Json]) -> None:
         remembered = remembered_of(content)
