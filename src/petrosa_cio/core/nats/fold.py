@@ -87,6 +87,10 @@ class Folded:
         self.position = Position(self.book)
         self.memory = Book(int(self.policy.longest("duplicate_window_seconds")) * SECOND)
 
+    def keep_for(self, policy: Policy) -> None:
+        """Remember from now on as long as ``policy`` needs, if that is longer: what is forgotten stays so."""
+        self.memory.retention = max(self.memory.retention, int(policy.longest("duplicate_window_seconds")) * SECOND)
+
     def take(self, message: Delivered, *, first: bool = False) -> None:
         """Fold one ledger message. ``first`` marks the one a reading starts from, whose predecessor is not known."""
         found, content = position_after(self.book, message)

@@ -8,7 +8,6 @@ the streams do not work or the ledger is unsound, closes go straight (`outage`) 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from petrosa_cio.core.nats.counters import GateCounters
 from petrosa_cio.core.nats.fold import Folded, spilled_key
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
 from petrosa_cio.core.nats.promotion import Promotion
+from petrosa_cio.core.nats.quarantine import quarantine
 from petrosa_cio.core.nats.recovery import recover
 from petrosa_cio.core.nats.settlement import promise_made
 from petrosa_cio.core.nats.straight import Straight, written_down
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.decision import Content, Decision
     from petrosa_cio.apps.nurse.models import Instant, Receipt
+    from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.fold import Promise
     from petrosa_cio.core.nats.ledger import Position
@@ -58,9 +59,6 @@ UNSETTLED_SECONDS = 0.2
 OVERDUE_SECONDS = 0.5
 """An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
 
-LARGEST_INLINE = 650_000
-"""Bytes of a quarantined payload that fit a record in base64, where the quarantine does not take them."""
-
 _POLL_SECONDS = 0.01
 
 
@@ -84,6 +82,10 @@ class Gate:
     _unable_since: float | None = None
     """Since when this gate, though connected, has not begun to lead; None once it has."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _offered: tuple[Policy, int] | None = None
+    _policy_offered: asyncio.Event = field(default_factory=asyncio.Event)
+    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from before a verdict until its record is sent: the policy changes only between two intents."""
 
     def __post_init__(self) -> None:
         self._straight = None if self.spill is None else Straight(self.link, self.terms, self.spill, self.log)
@@ -117,6 +119,33 @@ class Gate:
     def stop(self) -> None:
         """Ask the gate to finish what it has recorded and return from `run`."""
         self._stop.set()
+
+    def offer(self, policy: Policy, version: int) -> None:
+        """Put ``policy`` in force, between two intents; an older version than the one in force or offered is ignored.
+
+        The record that says so is written by the gate that leads, before the first verdict under it.
+        """
+        known = self.terms.policy_version if self._offered is None else self._offered[1]
+        if known is not None and version <= known:
+            return
+        self._offered = (policy, version)
+        if self.state == "leading":
+            self._policy_offered.set()
+        else:
+            self._put_in_force()
+
+    def confirm_policy(self, version: int) -> None:
+        """The board says now that ``version`` stands: the policy in force, if it is that, is as of now."""
+        if version == self.terms.policy_version:
+            self.terms.policy_as_of = self.terms.now() // 1000 * 1000
+
+    def _put_in_force(self) -> None:
+        if self._offered is None:
+            return
+        self.terms.policy, self.terms.policy_version = self._offered
+        self.terms.policy_as_of = self.terms.now() // 1000 * 1000
+        self._offered = None
+        self.folded.keep_for(self.terms.policy)
 
     async def run(self) -> None:
         """Judge until `stop`. Raises LedgerError where the ledger is unsound and there is no spill for closes."""
@@ -165,6 +194,7 @@ class Gate:
         if self._unable_since is None:
             self._unable_since = asyncio.get_running_loop().time()
         self.counters.recoveries += 1
+        self._put_in_force()
         self._promotion.abandon()
         self._go_on_from(await recover(self.link, self.terms))
         self.log("recovered", {"index": self.position.index, "cursor": self.position.cursor})
@@ -250,16 +280,37 @@ class Gate:
         """Judge what comes, until stopped, fenced or interrupted."""
         self.state = "leading"
         self.witness = Witness(given_up=self.witness.given_up)
+        self._put_in_force()
         if self.position.policy_revision != self.terms.policy.revision:
-            policy = self.terms.policy
-            await self._writer.record({"kind": "policy", "policy_revision": policy.revision, "policy": policy.content})
+            await self._writer.record(self._policy_record())
         await self._write_down_spilled()
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
         promotion = self._promotion
         together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
         if not self.terms.event_clock:
-            together.append(self._compare())
+            together += [self._compare(), self._change_policy()]
         await first_failure(*together)
+
+    def _policy_record(self) -> Content:
+        policy, version = self.terms.policy, self.terms.policy_version
+        content: Content = {"kind": "policy", "policy_revision": policy.revision, "policy": policy.content}
+        if version is not None:
+            content["policy_version"] = version
+        return content
+
+    async def _change_policy(self) -> None:
+        """Put each policy that is offered in force, and record it, before the next intent is judged."""
+        while True:
+            await self._policy_offered.wait()
+            self._policy_offered.clear()
+            await self._writer.room.acquire()
+            async with self._judging:
+                self._put_in_force()
+                if self.position.policy_revision != self.terms.policy.revision:
+                    await self._writer.append(self._policy_record(), lambda totals: totals)
+                else:
+                    self._writer.room.release()
+            self.log("policy", {"revision": self.terms.policy.revision, "version": self.terms.policy_version})
 
     async def _write_down_spilled(self) -> None:
         """What passed unrecorded during an outage goes into the ledger before anything else is judged."""
@@ -332,7 +383,8 @@ class Gate:
                     if message.sequence > self.position.cursor + 1:
                         await self._gap(message.sequence)
                     await writer.room.acquire()
-                    await self._take(message)
+                    async with self._judging:
+                        await self._take(message)
 
     async def _gap(self, upto: int) -> None:
         """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
@@ -354,7 +406,7 @@ class Gate:
         self.counters.judged += 1
         self.counters.traces_dropped += receipt.trace.dropped
         if decision.receipt.undecodable is not None:
-            await self._quarantine(receipt, content)
+            await quarantine(self.link, self.terms, self.counters, self.log, receipt, content)
         remembered = remember(decision)
         if remembered is not None:
             self.folded.memory.fold(remembered)
@@ -370,11 +422,15 @@ class Gate:
     def _decide(self, receipt: Receipt, now: Instant) -> Decision:
         """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
         try:
-            return decide(self.terms.book, receipt, self.folded.memory, self.terms.policy, now)
+            return self._judged(receipt, now)
         except Exception as error:  # noqa: BLE001  whatever it is, it is our fault and must not be fatal
             self.log("ALARM: an intent could not be judged", {"sequence": receipt.sequence, "error": repr(error)})
             unjudged = replace(receipt, body=None, undecodable=f"our fault: judging it raised {type(error).__name__}")
-            return decide(self.terms.book, unjudged, self.folded.memory, self.terms.policy, now)
+            return self._judged(unjudged, now)
+
+    def _judged(self, receipt: Receipt, now: Instant) -> Decision:
+        terms = self.terms
+        return decide(terms.book, receipt, self.folded.memory, terms.policy, now, terms.policy_as_of)
 
     def _receive(self, message: Delivered) -> Receipt:
         arrived_at = message.stored_at // 1000 * 1000
@@ -382,31 +438,6 @@ class Gate:
             recorded = message.headers.get(subjects.RECORDED_AT_HEADER)
             arrived_at = parse_instant(recorded) if recorded else arrived_at
         return wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
-
-    async def _quarantine(self, receipt: Receipt, content: Content) -> None:
-        """Keep the raw bytes before the decision that refers to them. A second gate finds them already kept.
-
-        A quarantine that takes nothing must not stop the book: then the record itself holds the bytes.
-        """
-        self.counters.quarantined += 1
-        room = self.link.max_payload - 4096
-        headers = {
-            "Nats-Expected-Last-Subject-Sequence": "0",
-            "Cio-Subject": receipt.subject.encode()[:1024].decode("utf-8", "ignore"),
-        }
-        if len(receipt.payload) > room:
-            headers["Cio-Cut-To"] = str(room)
-        subject = subjects.quarantine_subject(self.terms.book, receipt.sequence)
-        try:
-            await self.link.stored(subject, receipt.payload[:room], headers)
-        except Fenced:
-            self.counters.already_settled += 1
-        except Interrupted as error:
-            if not self.link.connected or self.terms.event_clock:
-                raise
-            self.counters.quarantine_refused += 1
-            self.log("ALARM: the quarantine takes nothing; the ledger holds the bytes", {"why": str(error)})
-            content["raw_base64"] = base64.b64encode(receipt.payload[:LARGEST_INLINE]).decode("ascii")
 
     # -- watch -------------------------------------------------------------------------------------------------------
 
