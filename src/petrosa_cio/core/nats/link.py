@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import nats.errors
 import nats.js.errors
 from nats.js.api import (
+    DiscardPolicy,
     RePublish,
     RetentionPolicy,
     StorageType,
@@ -381,6 +382,40 @@ class Link:
                 return [entry.value for entry in await bucket.history(key) if entry.value is not None]
             except (nats.js.errors.NotFoundError, nats.js.errors.NoKeysError):
                 return []
+
+    @property
+    def restorations(self) -> int:
+        """How often the connection was restored: what was opened under another count has been cut off since."""
+        return int(self._client.stats["reconnects"])
+
+    async def stands(self) -> int:
+        """Wait until the connection stands, and return `restorations`; `lost` is left to whoever else looks at it.
+
+        Raises BusError once the link was closed.
+        """
+        while not self._client.is_connected:
+            if self._client.is_closed:
+                msg = "the connection to NATS was closed"
+                raise BusError(msg)
+            await asyncio.sleep(0.02)
+        return self.restorations
+
+    async def ensure_bucket(self, bucket: str, description: str, history: int, replicas: int) -> None:
+        """Create a key-value bucket that keeps ``history`` values of each key, or have its copies as wanted."""
+        await self._ensure(
+            StreamConfig(
+                name=f"KV_{bucket}",
+                description=description,
+                subjects=[f"$KV.{bucket}.>"],
+                max_age=0,
+                max_msgs_per_subject=history,
+                duplicate_window=120,
+                discard=DiscardPolicy.NEW,
+                allow_rollup_hdrs=True,
+                deny_delete=True,
+                num_replicas=replicas,
+            )
+        )
 
     def read(self, stream: str, start: int) -> Reader:
         """A reader of ``stream`` from sequence ``start`` on, in order, without acknowledgement."""
