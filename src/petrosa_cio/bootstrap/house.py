@@ -81,7 +81,7 @@ async def until_judging(link: Link, book: str, say: Callable[[str], None]) -> No
     while loop.time() < until:
         answer = await link.request(subjects.status_subject(book), timeout=0.5)
         status = {} if answer is None else json.loads(answer)
-        if status.get("state") in ("leading", "standing by"):
+        if status.get("state") in ("leading", "standing by") and status["policy"]["known"]:
             return
         trouble = status.get("trouble")
         if trouble:
