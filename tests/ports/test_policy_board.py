@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 from dataclasses import dataclass, field, replace
@@ -414,15 +415,22 @@ async def test_a_watch_may_begin_while_the_server_is_down(place: Place, board: P
         await until(lambda: told == [policy(1)], "told of version 1")
 
 
+def stop(process: Process, number: signal.Signals) -> None:
+    """Send the signal, and wait until it has taken: until then the server still answers."""
+    process.send(number)
+    if number is signal.SIGSTOP:
+        os.waitpid(process.pid, os.WUNTRACED)
+    else:
+        process.wait()
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
 async def test_without_a_server_every_question_ends_in_a_named_error(
     place: Place, board: PolicyBoard, how: str
 ) -> None:
     """Dead or hanging: `current` and `publish` raise our error in bounded time, and nothing else."""
     await board.publish(policy(1))
-    place.process.send(signal.Signals[how])
-    if how == "SIGKILL":
-        place.process.wait()
+    stop(place.process, signal.Signals[how])
     async with asyncio.timeout(BOUND):
         found = await asyncio.gather(
             board.current("main"), board.publish(policy(2)), board.current("other"), return_exceptions=True

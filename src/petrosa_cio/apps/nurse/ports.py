@@ -139,9 +139,12 @@ class PolicyBoard(Protocol):
       and False is returned). What stands survives a restart of the server.
     * `current` reads what stands now, asking the server: None where nothing was ever published.
     * `watch` calls ``changed`` with what stands, at once if something does, and again whenever a newer version is put
-      up, until it is cancelled. It survives the loss of the connection and catches up when that is back. A push may be
-      lost all the same, so gates also ask `current` once a second.
-    * Every method raises BusError or StoreError where the server cannot be reached; nothing else.
+      up (of several in quick succession perhaps only with the last), until it is cancelled. It survives the loss of
+      the connection and catches up when that is back. A push may be lost all the same, so gates also ask `current`
+      once a second.
+    * `publish` and `current` raise BusError or StoreError, in bounded time, where the server cannot be reached, where
+      what is to be put up cannot be written down, or where what stands is no policy; nothing else. The last is no bar
+      to `publish`, and `watch` passes over it.
     """
 
     async def publish(self, policy: PublishedPolicy) -> bool:
