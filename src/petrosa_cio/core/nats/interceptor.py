@@ -24,7 +24,7 @@ from petrosa_cio.core.nats.recovery import recover
 from petrosa_cio.core.nats.settlement import promise_made
 from petrosa_cio.core.nats.straight import Straight, written_down
 from petrosa_cio.core.nats.together import first_failure
-from petrosa_cio.core.nats.trouble import Interrupted, Refused
+from petrosa_cio.core.nats.trouble import Contended, Interrupted, Refused
 from petrosa_cio.core.nats.witness import Witness
 from petrosa_cio.core.nats.writer import LedgerWriter
 from petrosa_cio.errors import Fenced, LedgerError
@@ -175,7 +175,8 @@ class Gate:
     async def _broken_off(self, error: Interrupted) -> bool:
         """Decide between trying again at once and an outage. True where another gate turns out to lead."""
         self.counters.interrupted += 1
-        if isinstance(error, Refused) or self._unable():
+        refused = isinstance(error, Refused) and not isinstance(error, Contended)
+        if refused or self._unable():
             return await self._outlast(error)
         self.log("interrupted", {"why": str(error)})
         self._promotion.abandon()

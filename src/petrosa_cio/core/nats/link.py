@@ -25,7 +25,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.acks import AckPipe
 from petrosa_cio.core.nats.client import SturdyClient, is_refusal
 from petrosa_cio.core.nats.reader import Delivered, Reader
-from petrosa_cio.core.nats.trouble import Interrupted, mapped
+from petrosa_cio.core.nats.trouble import Interrupted, NoSuchStream, mapped
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
@@ -274,14 +274,15 @@ class Link:
     async def last(self, stream: str, subject: str) -> Delivered | None:
         """The last message on ``subject``, asked of the stream's leader; None where there is none.
 
-        Raises Refused where there is no such stream: that is not an empty one.
+        Raises NoSuchStream where there is none: that is not an empty one.
         """
         with mapped():
             try:
                 found = await self._js.get_last_msg(stream, subject)
             except nats.js.errors.NotFoundError as error:
                 if error.err_code == NO_SUCH_STREAM:
-                    raise
+                    msg = f"there is no stream {stream}"
+                    raise NoSuchStream(msg) from error
                 return None
         return Delivered(found.seq or 0, found.subject or subject, found.headers or {}, found.data or b"", 0)
 
@@ -375,13 +376,23 @@ class Link:
             await bucket.put(key, value)
 
     async def anchored(self, key: str) -> list[bytes]:
-        """Every value still kept under ``key``, oldest first; empty where nothing was anchored."""
-        with mapped():
-            try:
-                bucket = await self._js.key_value(subjects.HEADS_BUCKET)
-                return [entry.value for entry in await bucket.history(key) if entry.value is not None]
-            except (nats.js.errors.NotFoundError, nats.js.errors.NoKeysError):
-                return []
+        """Every value still kept under ``key``, oldest first; empty where nothing was anchored.
+
+        By our own reader: the client's key-value history says now and then that there is nothing.
+        """
+        stream, subject = f"KV_{subjects.HEADS_BUCKET}", f"$KV.{subjects.HEADS_BUCKET}.{key}"
+        try:
+            last = await self.last(stream, subject)
+        except NoSuchStream:
+            return []
+        found: list[bytes] = []
+        if last is not None:
+            async with self.read(stream, 1) as reader:
+                async for batch in reader.batches():
+                    found += [message.data for message in batch if message.subject == subject]
+                    if batch[-1].sequence >= last.sequence:
+                        break
+        return found
 
     @property
     def restorations(self) -> int:

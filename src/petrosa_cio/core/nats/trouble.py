@@ -27,6 +27,10 @@ class Refused(Interrupted):
     """A stream would not store a message (no room, no leader): the connection stands, the record does not."""
 
 
+class NoSuchStream(Refused):
+    """There is no stream of that name. That is not the same as one that holds nothing."""
+
+
 class Contended(Refused):
     """A replicated stream has another message for the same subject under way, whose fate is open: ask again."""
 
