@@ -34,7 +34,7 @@ class Version:
     """1, 2, 3, ... in a book, without gap."""
     scope: str
     action: str
-    """``create``, ``update`` or ``delete`` of a scope; ``rollback`` or ``import`` of the whole."""
+    """``create``, ``update`` or ``delete`` of a scope, ``rollback`` of one or of the whole, ``import`` of the whole."""
     before: Mapping[str, Json] | None
     after: Mapping[str, Json] | None
     scopes: Mapping[str, Mapping[str, Json]]
@@ -99,7 +99,10 @@ class ConfigStore(Protocol):
         """The version with this number."""
 
     async def by_revision(self, book: str, revision: str) -> Version | None:
-        """The latest version whose configuration has this revision, or an unambiguous beginning of 8 or more digits."""
+        """The latest version whose configuration has this revision, or an unambiguous beginning of 8 or more digits.
+
+        Raises StoreError where the beginning is ambiguous: where it begins more than one revision.
+        """
 
     async def commit(self, version: Version) -> None:
         """Keep ``version``, the successor of the head. Raises VersionTaken where another writer was first."""
