@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Flag, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +39,18 @@ class Loosening(StrEnum):
     """A lower value admits more risk."""
     NEITHER = "neither"
     """Values cannot be ordered by risk."""
+
+
+class Engine(Flag):
+    """Which of its two tables the execution engine keeps a parameter in; see `petrosa_cio.apps.nurse.defaults`."""
+
+    ABSENT = 0
+    """The engine does not know the parameter: it is ours."""
+    DEFAULTS = 1
+    """Its runtime defaults: a resolved configuration holds the parameter."""
+    SCHEMA = 2
+    """Its schema: the parameter can be discovered, and set."""
+    BOTH = 3
 
 
 _TYPES: Mapping[Kind, tuple[type[object], ...]] = {
@@ -115,6 +127,9 @@ class Parameter:
     allowed: tuple[str, ...] = ()
     """Words a string, or each element of a list, must be one of; empty where any is accepted."""
     nullable: bool = False
+    engine: Engine = Engine.ABSENT
+    engine_shows: Json = None
+    """Default that the engine's schema names, where it is not ``default``; else None."""
 
     def faults(self, value: Json) -> tuple[str, ...]:
         """Return everything that is wrong with ``value``, none where it can be used. Never raises.
