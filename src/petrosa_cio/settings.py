@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from petrosa_cio.errors import SettingsError
@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         default="signals.trading",
         pattern=r"^[A-Za-z0-9_.-]+(\.\{strategy_id\})?$",
         description="Where promoted signals leave. The current engine needs signals.trading.{strategy_id}.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis on which the policy is put up as well, redis:// or rediss:// with user and password; gates "
+        "then follow it there. Without it they follow it on NATS.",
     )
     intents_days: float = Field(default=7.0, gt=0, description="Days the intent stream keeps what arrived.")
     outbox_days: float = Field(default=30.0, gt=0, description="Days the outbox keeps signals.")

@@ -27,7 +27,7 @@ from petrosa_cio.core.spill import SpillFile
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import PolicyBoard
@@ -106,11 +106,24 @@ async def open_link(url: str, name: str, credentials: Path | None, component: st
 
 async def prepare(link: Link, options: GateOptions) -> None:
     """Make sure that JetStream and our streams are there; patient with a server that is still starting."""
+
+    async def step() -> None:
+        await link.require_jetstream()
+        await link.ensure_streams(options.book, options.signal_subject, options.retention)
+
+    await _patiently(step, link)
+
+
+async def prepare_jetstream(link: Link) -> None:
+    """Make sure that the server has JetStream; patient with one that is still starting."""
+    await _patiently(link.require_jetstream, link)
+
+
+async def _patiently(step: Callable[[], Awaitable[None]], link: Link) -> None:
     for attempt in range(50):
         try:
             await link.restored()
-            await link.require_jetstream()
-            await link.ensure_streams(options.book, options.signal_subject, options.retention)
+            await step()
         except BusError as error:
             # Only an unanswered question is worth asking again; a refusal stays one.
             if type(error) is BusError or attempt == 49:

@@ -32,6 +32,8 @@ class Wiring:
     policy_file: Path | None = None
     default_policy: str = "embedded"
     event_clock: bool = False
+    governed: bool = False
+    """Whether the policy can change while it runs; without it the policy file, or the default, holds as it is."""
 
 
 def ourselves(*arguments: str) -> tuple[str, ...]:
@@ -55,6 +57,23 @@ def gate_command(wiring: Wiring) -> tuple[str, ...]:
         wiring.default_policy,
         *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
         *(("--event-clock",) if wiring.event_clock else ()),
+        *(("--governed",) if wiring.governed else ()),
+    )
+
+
+def steward_command(wiring: Wiring) -> tuple[str, ...]:
+    """Command of a steward process."""
+    return ourselves(
+        "steward",
+        "--nats-url",
+        wiring.nats_url,
+        "--book",
+        wiring.book,
+        "--data-dir",
+        str(wiring.data_dir),
+        "--default-policy",
+        wiring.default_policy,
+        *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
     )
 
 
@@ -68,6 +87,8 @@ def projector_command(wiring: Wiring) -> tuple[str, ...]:
 async def start_book(supervisor: Supervisor, wiring: Wiring) -> None:
     """Start projector and gate of one book; they end the other way round, so the last decisions are projected."""
     await supervisor.start("projector", projector_command(wiring))
+    if wiring.governed:
+        await supervisor.start("steward", steward_command(wiring))
     await supervisor.start("gate", gate_command(wiring))
 
 

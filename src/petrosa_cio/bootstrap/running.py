@@ -56,7 +56,9 @@ async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dic
             plan = server.plan(options.data_dir / "nats")
             await supervisor.start("nats-server", plan.command)
             keep_address(options.data_dir, plan.url)
-            wiring = Wiring(plan.url, options.book, options.data_dir, options.signal_subject, options.policy_file)
+            wiring = Wiring(
+                plan.url, options.book, options.data_dir, options.signal_subject, options.policy_file, governed=True
+            )
             await start_book(supervisor, wiring)
             link = await open_link(plan.url, "petrosa-cio up", None, "up")
             try:
@@ -94,6 +96,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         await link.require_jetstream()
         async with Supervisor(settings.data_dir, logs.events("serve")) as supervisor:
             await supervisor.start("projector", ourselves("projector", "--from-settings"))
+            await supervisor.start("steward", ourselves("steward", "--from-settings"))
             await supervisor.start("gate", ourselves("gate", "--from-settings"))
             await first_failure(until_judging(link, settings.book, say), _told(stop))
             if not stop.is_set():

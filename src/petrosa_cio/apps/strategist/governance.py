@@ -154,6 +154,11 @@ class Governor:
         version = successor(head, WHOLE, "import", scopes, cause, now)
         return version if await self._kept(version) else None
 
+    async def judge_import(self, content: Json, author: str, thought_trace: str, reason: str, origin: str) -> Judgement:
+        """What `import_` would make of the policy file ``content`` now, changing nothing. Raises PatchRefused."""
+        head = await self.configuration()
+        return _sound(judge_whole(head.scopes, _read(content), Cause(author, thought_trace, reason, origin)))
+
     async def import_(
         self,
         content: Json,

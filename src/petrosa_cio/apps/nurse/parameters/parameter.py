@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Flag, StrEnum
 from typing import TYPE_CHECKING
@@ -130,6 +131,25 @@ class Parameter:
     engine: Engine = Engine.ABSENT
     engine_shows: Json = None
     """Default that the engine's schema names, where it is not ``default``; else None."""
+
+    def content(self) -> dict[str, Json]:
+        """Everything about it, as discovery shows it."""
+        return {
+            "name": self.name,
+            "type": self.kind.value,
+            "unit": self.unit,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "allowed": list(self.allowed),
+            "nullable": self.nullable,
+            "default": deepcopy(self.default),
+            "description": self.description,
+            "example": deepcopy(self.example),
+            "impact": self.impact,
+            "when_to_change": self.when_to_change,
+            "enforced_by": self.enforced_by,
+            "loosening": self.loosening.value,
+        }
 
     def faults(self, value: Json) -> tuple[str, ...]:
         """Return everything that is wrong with ``value``, none where it can be used. Never raises.
