@@ -141,6 +141,14 @@ class TestRunning:
         assert "young" in manager._cache
         await manager.stop()
 
+    def test_what_is_swept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An entry is dropped from the age on at which it is not used any more."""
+        manager = TradingConfigManager(cache_ttl_seconds=60)
+        manager._cache.update({"at it": ({}, 1000.0), "under it": ({}, 1000.5)})
+        monkeypatch.setattr(config_manager.time, "time", lambda: 1060.0)
+        manager._drop_expired()
+        assert list(manager._cache) == ["under it"]
+
     async def test_sweep_goes_on_after_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A sweep that fails is followed by another, ten seconds later."""
         manager = TradingConfigManager(cache_ttl_seconds=60)
@@ -584,9 +592,22 @@ class TestPrevious:
             a_row(config_type="strategy", symbol=None, side=None, strategy_id="x", parameters_before={"leverage": 99}),
             a_row(config_type="global", symbol=None, side=None, strategy_id=None, parameters_before={"leverage": 5}),
         ]
-        client = offering()
         client = offering(get_config_history=rows)
         assert await TradingConfigManager(client).get_previous_config() == {"leverage": 5}
+
+    async def test_a_global_record_may_carry_a_side(self) -> None:
+        """A side without a symbol means nothing: its row is one of the global scope."""
+        row = a_row(config_type="global", symbol=None, side="LONG", parameters_before={"leverage": 5})
+        assert await TradingConfigManager(offering(get_config_history=[row])).get_previous_config() == {"leverage": 5}
+
+    async def test_rollbacks_that_the_engine_made(self) -> None:
+        """The engine marks a rollback by its reason alone; it is passed over with the change that it undid."""
+        rows = [
+            a_row(reason="Rollback to previous", parameters_before={"leverage": 6}, parameters_after={"leverage": 5}),
+            a_row(parameters_before={"leverage": 5}, parameters_after={"leverage": 6}),
+            a_row(parameters_before={"leverage": 4}, parameters_after={"leverage": 5}),
+        ]
+        assert await TradingConfigManager(offering(get_config_history=rows)).get_previous_config() == {"leverage": 4}
 
     async def test_two_rows_are_all_there_is(self) -> None:
         """Of a rollback whose past is not told, the engine's own rule holds: what it replaced."""
