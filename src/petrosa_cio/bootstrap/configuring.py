@@ -201,23 +201,27 @@ class Office:
             "dry_run": False,
             "waits": False,
             "version": version_content(made),
-            "boards": await self._put_up(made),
+            "boards": await put_up(self._place, made),
         }
 
-    async def _put_up(self, version: Version) -> str:
-        """Put a kept change up for the gates that run. What cannot be done now the steward does: it is kept."""
-        try:
-            url = address(self._place.store.data_dir, self._place.nats_url)
-            link = await open_link(url, "petrosa-cio config", self._place.credentials, "config")
-        except BusError as error:
-            return f"kept, and not put up yet: {error}"
-        boards = open_boards(link, self._place.redis_url, self._place.replicas, lambda *_: None)
-        try:
-            trouble = await boards.bring_up_to(publication_of(version))
-        finally:
-            await boards.close()
-            await link.close()
-        return f"kept, and not put up everywhere yet: {trouble}" if trouble else "in force"
+
+async def put_up(place: ConfigPlace, version: Version) -> str:
+    """Put a kept change up for the gates that run; says what came of it, and never raises.
+
+    What cannot be done now the steward does: the change is kept.
+    """
+    try:
+        url = address(place.store.data_dir, place.nats_url)
+        link = await open_link(url, "petrosa-cio config", place.credentials, "config")
+    except BusError as error:
+        return f"kept, and not put up yet: {error}"
+    boards = open_boards(link, place.redis_url, place.replicas, lambda *_: None)
+    try:
+        trouble = await boards.bring_up_to(publication_of(version))
+    finally:
+        await boards.close()
+        await link.close()
+    return f"kept, and not put up everywhere yet: {trouble}" if trouble else "in force"
 
 
 @contextlib.asynccontextmanager

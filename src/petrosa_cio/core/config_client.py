@@ -5,6 +5,8 @@ The functions pick the method for a scope; the interface has one for each.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -12,6 +14,22 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.contracts import PositionSide, TradingConfig, TradingConfigAudit
     from petrosa_cio.core.config_history import AuditRow, ConfigScope
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCause:
+    """Who writes or deletes, and why. The interface has no arguments for it: its audit record comes after the write."""
+
+    changed_by: str = ""
+    reason: str | None = None
+    undo: bool = False
+    """Whether it is a rollback to what came before."""
+
+
+UNKNOWN_CAUSE = WriteCause()
+
+WRITE_CAUSE: ContextVar[WriteCause] = ContextVar("write_cause", default=UNKNOWN_CAUSE)
+"""Set by the manager around each write and deletion, for a client that audits in the same step."""
 
 
 class ConfigRepository(Protocol):

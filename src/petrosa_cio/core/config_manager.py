@@ -21,7 +21,7 @@ import structlog
 
 from petrosa_cio.apps.nurse.contracts import TradingConfig, TradingConfigAudit
 from petrosa_cio.apps.nurse.defaults import get_default_parameters, validate_parameters
-from petrosa_cio.core.config_client import read, remove, save
+from petrosa_cio.core.config_client import WRITE_CAUSE, WriteCause, read, remove, save
 from petrosa_cio.core.config_history import (
     UNDO_MARK,
     UNDO_REASON,
@@ -335,7 +335,9 @@ class TradingConfigManager:
             config.version = existing.version + 1
             config.created_at = existing.created_at
         audit = _audit(scope, "create" if existing is None else "update", existing, config, changed_by, reason)
-        if not await save(client, scope, config):
+        with _caused(changed_by, reason):
+            saved = await save(client, scope, config)
+        if not saved:
             return False, None, ["Failed to save configuration"]
         self._forget(scope)
         await self._record(client, audit)
@@ -347,7 +349,9 @@ class TradingConfigManager:
             return False, ["Failed to delete configuration"]
         existing = await read(client, scope)
         audit = None if existing is None else _audit(scope, "delete", existing, None, changed_by, reason)
-        if not await remove(client, scope):
+        with _caused(changed_by, reason):
+            removed = await remove(client, scope)
+        if not removed:
             return False, ["Failed to delete configuration"]
         self._forget(scope)
         if audit is not None:
@@ -370,6 +374,15 @@ def _marked(*, undo: bool) -> Iterator[None]:
         yield
     finally:
         _undoing.reset(token)
+
+
+@contextmanager
+def _caused(changed_by: str, reason: str | None) -> Iterator[None]:
+    token = WRITE_CAUSE.set(WriteCause(changed_by, reason, _undoing.get()))
+    try:
+        yield
+    finally:
+        WRITE_CAUSE.reset(token)
 
 
 def _told(event: str, error: Exception) -> str:

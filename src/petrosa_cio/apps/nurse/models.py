@@ -62,9 +62,14 @@ def parse_instant(text: str) -> Instant:
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def moment_of(instant: Instant) -> datetime:
+    """Return ``instant`` as an aware datetime in UTC, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=instant // 1000)
+
+
 def iso(instant: Instant) -> str:
     """Return ``instant`` as ISO-8601 text in UTC, to the microsecond, with offset ``+00:00``."""
-    return (_EPOCH + timedelta(microseconds=instant // 1000)).isoformat(timespec="microseconds")
+    return moment_of(instant).isoformat(timespec="microseconds")
 
 
 def decimal_of(number: float) -> Decimal:
