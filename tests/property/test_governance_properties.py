@@ -21,6 +21,7 @@ from petrosa_cio.apps.strategist.loosening import Direction, direction, is_beyon
 from petrosa_cio.apps.strategist.patch import Patch
 from petrosa_cio.apps.strategist.versions import UNSET, differences, expected_of
 from petrosa_cio.core.db.configs_inmemory import InMemoryConfigs
+from petrosa_cio.errors import PatchRefused
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.models import Json
@@ -213,5 +214,29 @@ def test_patch_then_rollback_is_the_identity(first: list, then: list) -> None:  
             for scope in SCOPES:
                 counted = later.scope_versions.get(scope, 0) - earlier.scope_versions.get(scope, 0)
                 assert counted == (later.scopes.get(scope) != earlier.scopes.get(scope))
+
+    asyncio.run(story())
+
+
+@given(configurations, configurations, st.sampled_from(SCOPES))
+def test_one_scope_taken_back_admits_nothing_new(then: Scopes, now: Scopes, scope: str) -> None:
+    """A rollback of one scope makes no case's limit looser than it was both now and then, or is refused."""
+
+    async def story() -> None:
+        governor = Governor(InMemoryConfigs(), "main")
+        await governor.seed({"scopes": dict(then)}, "ana", START)
+        if now != then:
+            await governor.import_({"scopes": dict(now)}, "ana", "", "", START, origin="legacy")
+        try:
+            made = await governor.rollback(1, "bo", TRACE, "", START, "cli", scope)
+        except PatchRefused as refusal:
+            told = str(refusal)
+            assert "nothing changes" in told or "looser than now and than then" in told
+            return
+        assert made.scopes.get(scope) == then.get(scope)
+        cases = zip(limits_by_case(then), limits_by_case(now), limits_by_case(dict(made.scopes)), strict=True)
+        for old, new, taken_back in cases:
+            for name in (*NAMES, MODE_NAME):
+                assert not (is_looser(name, old, taken_back) and is_looser(name, new, taken_back))
 
     asyncio.run(story())

@@ -376,6 +376,31 @@ class TestRollback:
         gone = await rolled_back(governor, 1, "strategy:x")
         assert (gone.scopes, gone.after) == ({"global": {"leverage": 5}}, None)
 
+    async def test_one_scope_is_no_way_around_the_second_person(self, governor: Governor) -> None:
+        """A scope brought back among others that have changed is refused where a limit comes out looser than it is
+        now and than it was then; the whole can be brought back, and where nothing new comes out the scope too."""
+        await applied(governor, patch("symbol:BTCUSDT:LONG", max_position_size_usd=50))
+        await applied(governor, patch("symbol:BTCUSDT", max_position_size_usd=500))
+        await applied(governor, patch("symbol:BTCUSDT", 1, max_position_size_usd=40))
+        aside = Patch("symbol:BTCUSDT:LONG", {}, ("max_position_size_usd",), "ana", TRACE, "", 1, "cli")
+        await applied(governor, aside)
+        with pytest.raises(PatchRefused, match="symbol:BTCUSDT: max_position_size_usd 40 -> 500"):
+            await rolled_back(governor, 2, "symbol:BTCUSDT")
+        assert (await governor.configuration()).number == 4
+        await rolled_back(governor, 2, "symbol:BTCUSDT:LONG")
+        assert (await rolled_back(governor, 2, "symbol:BTCUSDT")).scopes == {
+            "symbol:BTCUSDT:LONG": {"max_position_size_usd": 50},
+            "symbol:BTCUSDT": {"max_position_size_usd": 500},
+        }
+
+    async def test_defaults_that_were_never_in_force(self, governor: Governor) -> None:
+        """Where a book began with a policy file, no rollback takes that away: the defaults never passed."""
+        await governor.seed({"scopes": {"global": {"leverage": 2}}}, "ana", NOW)
+        await applied(governor, patch("global", 1, leverage=1))
+        with pytest.raises(NotFound, match="policy file"):
+            await rolled_back(governor, 0)
+        assert (await rolled_back(governor, 1)).scopes == {"global": {"leverage": 2}}
+
     async def test_what_cannot_be_brought_back(self, governor: Governor) -> None:
         """No such version; no change; a thought trace without thought: each is refused and keeps nothing."""
         await applied(governor, patch(leverage=5))
