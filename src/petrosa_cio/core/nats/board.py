@@ -15,7 +15,7 @@ from petrosa_cio.apps.nurse import publication
 from petrosa_cio.apps.nurse.publication import Rising
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.together import first_failure
-from petrosa_cio.core.nats.trouble import Contended, Interrupted
+from petrosa_cio.core.nats.trouble import Contended, Interrupted, NoSuchStream
 from petrosa_cio.errors import BusError, Fenced
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class NatsBoard:
             await self._prepare()
         while True:
             async with _bounded():
-                standing = await self._link.last(subjects.POLICY_STREAM, subject)
+                standing = await self._standing(subject)
             if standing is not None and publication.version_of(standing.data) >= policy.version:
                 return False
             expected = 0 if standing is None else standing.sequence
@@ -79,7 +79,7 @@ class NatsBoard:
     async def current(self, book: str) -> PublishedPolicy | None:
         """What stands now. Raises BusError also where that is no policy."""
         async with _bounded():
-            standing = await self._link.last(subjects.POLICY_STREAM, subjects.policy_subject(book))
+            standing = await self._standing(subjects.policy_subject(book))
         try:
             return self._policy(book, standing)
         except ValueError as error:
@@ -111,7 +111,7 @@ class NatsBoard:
     async def _follow(self, book: str, rising: Rising) -> None:
         await self._prepare()
         subject = subjects.policy_subject(book)
-        standing = await self._link.last(subjects.POLICY_STREAM, subject)
+        standing = await self._standing(subject)
         self._tell(book, standing, rising)
         start = 1 if standing is None else standing.sequence + 1
         async with self._link.read(subjects.POLICY_STREAM, start) as reader:
@@ -119,6 +119,12 @@ class NatsBoard:
                 for message in batch:
                     if message.subject == subject:
                         self._tell(book, message, rising)
+
+    async def _standing(self, subject: str) -> Delivered | None:
+        try:
+            return await self._link.last(subjects.POLICY_STREAM, subject)
+        except NoSuchStream:  # nothing was ever put up
+            return None
 
     async def _cut_off(self, connection: int) -> None:
         """Raise Interrupted when the connection that was the ``connection``-th is gone, whether or not it is back."""
