@@ -61,7 +61,7 @@ async def house(directory: Path) -> AsyncIterator[str]:
         link = await Link.open(plan.url, "bench")
         await start_book(supervisor, Wiring(plan.url, "main", directory, "signals.trading", policy))
         await supervisor.start("forwarder", (sys.executable, str(HERE / "forwarder.py"), plan.url))
-        await until_judging(link, "main")
+        await until_judging(link, "main", print)
         await link.close()
         yield plan.url
 

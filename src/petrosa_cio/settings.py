@@ -58,6 +58,16 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]+(\.\{strategy_id\})?$",
         description="Where promoted signals leave. The current engine needs signals.trading.{strategy_id}.",
     )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis on which the policy is put up as well, redis:// or rediss:// with user and password; gates "
+        "then follow it there. Without it they follow it on NATS.",
+    )
+    legacy_config: bool = Field(
+        default=True,
+        description="Whether the engine's configuration manager may change the policy, without thought trace or second "
+        "person. It may read it in any case.",
+    )
     intents_days: float = Field(default=7.0, gt=0, description="Days the intent stream keeps what arrived.")
     outbox_days: float = Field(default=30.0, gt=0, description="Days the outbox keeps signals.")
     quarantine_days: float = Field(default=90.0, gt=0, description="Days the quarantine keeps raw bytes.")

@@ -138,8 +138,10 @@ def test_every_page_is_on_the_map() -> None:
 def test_every_command_is_described_with_every_option(name: str) -> None:
     """docs/operations.md has a section for each command that is not hidden, and it names each of its options."""
     told = section("docs/operations.md", f"`petrosa-cio {name}`")
-    options = {flag for option in COMMANDS[name].params for flag in option.opts if flag.startswith("--")} - {"--help"}
-    assert not {flag for flag in options if f"`{flag}`" not in told}
+    commands = [COMMANDS[name], *getattr(COMMANDS[name], "commands", {}).values()]
+    options = {flag for command in commands for option in command.params for flag in option.opts if flag[:2] == "--"}
+    assert not {flag for flag in options - {"--help"} if f"`{flag}`" not in told}
+    assert not {part for part in getattr(COMMANDS[name], "commands", {}) if f"`config {part}" not in told}
 
 
 def test_every_setting_is_named() -> None:

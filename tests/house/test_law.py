@@ -22,6 +22,8 @@ APPS = Path(petrosa_cio.apps.__file__).parent
 FILES = sorted(APPS.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(APPS)) for path in FILES])
 
+CONTRACTS = APPS / "nurse" / "contracts.py"
+
 IMPURE = {"asyncio", "socket", "os", "time", "random", "logging"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 SERVICES = {"engine", "gate", "auditor", "strategist", "alerts"}
@@ -80,8 +82,33 @@ def test_apps_do_not_say_any(path: Path) -> None:
 
 @every_file
 def test_apps_read_no_clock(path: Path) -> None:
-    """Time is an argument: nothing in here asks what time it is."""
-    assert list(clocks_read(tree_of(path))) == []
+    """Time is an argument: nothing in here asks what time it is, but once the engine's contracts, for a default."""
+    assert list(clocks_read(tree_of(path))) == (["datetime.now"] if path == CONTRACTS else [])
+
+
+def test_the_clock_of_the_contracts_is_a_default_only() -> None:
+    """What reads the clock for the engine's contracts only fills in a field for which no time was given."""
+    tree = tree_of(CONTRACTS)
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_now"]
+    defaults = [
+        node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "default_factory"
+    ]
+    blanks = [
+        value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "_moment_or_now"
+        for value in ast.walk(node)
+    ]
+    assert len(uses) == 6
+    assert [use for use in uses if use not in defaults and use not in blanks] == []
+
+
+@every_file
+def test_nothing_inside_makes_what_reads_the_clock(path: Path) -> None:
+    """The engine's contracts are handed on by the models and used by nothing else in here."""
+    stamped = {"Signal", "TradingConfig", "TradingConfigAudit", "LeverageStatus"}
+    if path not in (CONTRACTS, CONTRACTS.with_name("models.py")):
+        assert stamped & {name.split(".")[-1] for name in imported(tree_of(path))} == set()
 
 
 @pytest.mark.parametrize(

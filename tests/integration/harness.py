@@ -380,7 +380,7 @@ class InProcess:
         def settled() -> bool:
             if self.task.done():
                 self.task.result()
-            return gate.position.cursor >= sequence and not (gate._records or gate._signals)
+            return gate.position.cursor >= sequence and gate.idle
 
         await until(settled, f"intent {sequence} judged by a gate that is {gate.state} at {gate.position.cursor}")
 

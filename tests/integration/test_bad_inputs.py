@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -328,3 +329,64 @@ async def test_a_producers_status_header_makes_no_control_message(
     await eventually(both_recorded, "both are recorded")
     assert [found["sequence"] for found in of_kind(await ledger(link), "decision")] == [1, 2]
     assert gate.alive
+
+
+SUBJECTS = (
+    b"intent.\xff\xfe",
+    b"cio.intent.\xe2\x82",
+    b"intent.\x00\x01",
+    b"intent.*.x",
+    b"intent.>",
+    b"intent.'quoted'\"",
+    b"intent.\xc3\xbcml\xc3\xa4ut",
+)
+HEADERS = (
+    b"NATS/1.0\r\n\r\n",
+    b"NATS/1.0\r\n\xff\xfe: x\r\n\r\n",
+    b"NATS/1.0\r\nx: \xff\xfe\r\n\r\n",
+    b"NATS/1.0\r\n: \r\n:::\r\nno colon\r\n\r\n",
+    b"NATS/1.0 \xff\xff\xff\r\n\r\n",
+    b"NATS/1.0 404 \xff\xfe\r\na: b\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\nNats-Consumer-Stalled: intent.trading.echo\r\n\r\n",
+    b"NATS/1.0 503\r\n\r\n",
+    b"XXXX",
+    b"\r\n",
+    b"NATS/9.9\r\ntraceparent: 1\r\n\r\n",
+)
+
+
+async def test_what_no_client_library_would_send(
+    nats_server: NatsServer, client: Client, link: Link, gate: Process
+) -> None:
+    """Subjects and headers that are no text, written straight to the socket: a decision each, and the gate lives on."""
+    await eventually(lambda: leads(client), "the gate leads")
+    reader, writer = await asyncio.open_connection("127.0.0.1", nats_server.port)
+    writer.write(b'CONNECT {"verbose":false,"headers":true,"lang":"c","version":"1"}\r\n')
+    for subject in SUBJECTS:
+        payload = intent_bytes()
+        writer.write(b"PUB %s %d\r\n%s\r\n" % (subject, len(payload), payload))
+    for headers in HEADERS:
+        payload = headers + intent_bytes()
+        writer.write(b"HPUB intent.raw %d %d\r\n%s\r\n" % (len(headers), len(payload), payload))
+    writer.write(b"PING\r\n")
+    await writer.drain()
+    async with asyncio.timeout(10):
+        answer = b""
+        while b"PONG" not in answer:
+            answer += await reader.read(4096)
+    writer.close()
+    await publish(client, [intent_bytes(intent_id="afterwards")])
+    stored = (await link.state(subjects.INTENTS_STREAM)).last
+    assert stored == len(SUBJECTS) + len(HEADERS) + 1  # the server takes them all
+
+    async def recorded() -> bool:
+        return len(of_kind(await ledger(link), "decision")) == stored
+
+    await eventually(recorded, "everything is recorded")
+    decisions = of_kind(await ledger(link), "decision")
+    assert [decision["sequence"] for decision in decisions] == list(range(1, stored + 1))
+    assert {decision["verdict"] for decision in decisions} == {"approved"}
+    assert decisions[-1]["intent_id"] == "afterwards"
+    assert gate.alive
+    assert "Traceback" not in gate.text()
+    assert '"interrupted"' not in gate.text()

@@ -1,129 +1,366 @@
-"""An outage of the ledger: the store is full, NATS still delivers."""
+"""Outages: NATS delivers, but nothing can be recorded. Entries wait, closes pass, nothing is forgotten."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
-import subprocess
-from datetime import UTC, datetime
+import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import nats
 import pytest
-from nats.js.api import StreamConfig
+from harness import (
+    BOOK,
+    DEADLINE,
+    LEDGER,
+    LEDGER_STREAM,
+    OUTBOX_STREAM,
+    Heard,
+    NatsServer,
+    core_client,
+    eventually,
+    intent_bytes,
+    ledger,
+    listen,
+    of_kind,
+    policy,
+    prepared_link,
+    until,
+)
+from nats.js.api import DiscardPolicy, StreamConfig
 
-from petrosa_cio.apps.nurse import record
-from petrosa_cio.apps.nurse.policy import read_policy
+from petrosa_cio.bootstrap.tailing import verify_stream
 from petrosa_cio.core import clock
-from petrosa_cio.core.nats import server, subjects
+from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.interceptor import Gate
-from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.spill import SpillFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-DEADLINE = 20.0
+    from nats.aio.client import Client
 
-
-@pytest.fixture
-def small_server(tmp_path: Path) -> Iterator[str]:
-    """A nats-server whose JetStream store holds half a megabyte."""
-    port = server.free_port()
-    configuration = tmp_path / "nats.conf"
-    configuration.write_text(
-        f'host: "127.0.0.1"\nport: {port}\njetstream {{ store_dir: "{tmp_path / "js"}", max_file: 512KB }}\n'
-    )
-    with (tmp_path / "nats.log").open("wb") as output:
-        process = subprocess.Popen([server.executable(), "-c", str(configuration)], stdout=output, stderr=output)
-    yield f"nats://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(10)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
-def intent(action: str, number: int) -> bytes:
-    body = {
-        "strategy_id": "momo",
-        "symbol": "BTCUSDT",
-        "action": action,
-        "confidence": 0.8,
-        "price": 100.0,
-        "quantity": 1.0,
-        "intent_id": f"i{number}",
-        "timestamp": datetime.now(UTC).isoformat(),
-    }
-    return json.dumps(body).encode()
+INTENTS = "intent.trading.btc"
 
 
 @contextlib.asynccontextmanager
-async def running_gate(url: str, spill: SpillFile) -> AsyncIterator[Gate]:
-    link = await Link.open(url, "gate")
-    await link.ensure_streams("main", "signals.trading", Retention())
-    policy = read_policy({"required_facts": [], "modes": {"DAILY_TRADES": "off", "ORDER_RATE": "off"}})
-    gate = Gate(link, GateTerms("main", policy, clock.now_ns), lambda *_: None, spill)
-    task = asyncio.create_task(gate.run())
-    await until(lambda: gate.state == "leading" or task.done())
-    yield gate
-    gate.stop()
-    await asyncio.wait_for(task, DEADLINE)
-    await link.close()
+async def spilling_gate(url: str, spill: SpillFile) -> AsyncIterator[Gate]:
+    """A gate that can pass closes straight; stopped on the way out."""
+    async with prepared_link(url) as link:
+        gate = Gate(link, GateTerms(BOOK, policy(), clock.now_ns), lambda *_: None, spill)
+        task = asyncio.create_task(gate.run())
+        try:
+            await until(lambda: gate.state in ("leading", "ledger unavailable") or task.done(), "the gate runs")
+            yield gate
+        finally:
+            gate.stop()
+            await asyncio.wait_for(task, DEADLINE)
 
 
-async def test_a_close_passes_and_nothing_else_while_the_ledger_takes_no_records(
-    small_server: str, tmp_path: Path
+async def send(client: Client, action: str, name: str) -> None:
+    await client.publish(INTENTS, intent_bytes(action=action, intent_id=name))
+    await client.flush()
+
+
+async def passed(heard: Heard) -> list[str]:
+    """Ids of the intents whose signals have arrived by now, each once, in order."""
+    await heard.all()
+    return list(dict.fromkeys(str(body["intent_id"]) for body in heard.bodies))
+
+
+async def arrives(heard: Heard, name: str) -> None:
+    async def there() -> bool:
+        return name in await passed(heard)
+
+    await eventually(there, f"{name} reaches the engine")
+
+
+async def full(client: Client, stream: str) -> None:
+    """Let ``stream`` take no further message."""
+    js = client.jetstream()
+    info = await js.stream_info(stream)
+    room = max(info.state.messages, 1)
+    await js.update_stream(replace(info.config, max_msgs=room, discard=DiscardPolicy.NEW))
+
+
+async def roomy(client: Client, stream: str) -> None:
+    """Let ``stream`` take messages again."""
+    js = client.jetstream()
+    info = await js.stream_info(stream)
+    await js.update_stream(replace(info.config, max_msgs=-1, discard=DiscardPolicy.OLD))
+
+
+@pytest.fixture
+def spill(tmp_path: Path) -> SpillFile:
+    return SpillFile(tmp_path / "spill" / "main.jsonl")
+
+
+# -- the store is full -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A nats-server whose JetStream store holds half a megabyte."""
+    server = NatsServer.start(tmp_path, jetstream="max_file: 512KB")
+    yield server
+    server.process.end()
+
+
+async def test_a_close_passes_and_nothing_else_while_the_store_is_full(
+    small_server: NatsServer, spill: SpillFile
 ) -> None:
     """With a full store a close still reaches the engine, is kept on disk, and is written down once there is room."""
-    spill = SpillFile(tmp_path / "spill.jsonl")
-    signals: list[dict[str, object]] = []
-
-    async def heard(message: nats.aio.msg.Msg) -> None:
-        signals.append(json.loads(message.data))
-
-    async with running_gate(small_server, spill) as gate:
-        client = await nats.connect(small_server)
+    async with (
+        core_client(small_server.url) as client,
+        spilling_gate(small_server.url, spill) as gate,
+    ):
+        heard = await listen(client)
         js = client.jetstream()
-        await client.subscribe("signals.trading", cb=heard)
         await js.add_stream(StreamConfig(name="BALLAST", subjects=["ballast"]))
         with contextlib.suppress(nats.js.errors.APIError):
             while True:
                 await js.publish("ballast", b"x" * 4096)
-
-        index = gate.position.index
-
-        def closes() -> list[object]:
-            return [signal["intent_id"] for signal in signals if signal["action"] == "close"]
-
-        number = 1000
-        async with asyncio.timeout(DEADLINE):
-            while gate.state != "ledger unavailable" or len(closes()) < 3:
-                number += 1
-                await client.publish("intent.trading.btc", intent("close", number))
-                await client.flush()
-                await asyncio.sleep(0.02)
-        await client.publish("intent.trading.btc", intent("buy", 5000))
-        await client.flush()
-        passed = set(closes())
-        assert "i5000" not in {signal["intent_id"] for signal in signals}
-        assert {json.loads(json.loads(kept)["payload"])["intent_id"] for kept in spill.pending()} >= passed
+        # The last bytes of the store take a few small records yet.
+        number = 0
+        while gate.state != "ledger unavailable":
+            number += 1
+            await send(client, "close", f"early-{number}")
+            await asyncio.sleep(0.02)
+        await send(client, "close", "late-1")
+        await send(client, "buy", "entry")
+        await send(client, "close", "late-2")
+        await arrives(heard, "late-1")
+        await arrives(heard, "late-2")
+        assert "entry" not in await passed(heard)
+        assert gate.trouble != ""
 
         await js.delete_stream("BALLAST")
-        await until(lambda: gate.state == "leading")
-        await until(lambda: not spill.pending())
-        found = [
-            record.decode((await gate.link.at(subjects.ledger_stream("main"), at)).data)
-            for at in range(index + 1, gate.position.index + 1)
-        ]
-        kinds = [content["kind"] for content in found]
-        assert "outage" in kinds
-        assert {content["intent_id"] for content in found if content["kind"] == "spilled"} >= passed
-        assert "i5000" not in {signal["intent_id"] for signal in signals}
-        await client.close()
+        await until(lambda: gate.state == "leading", "it leads again")
+        await until(lambda: gate.idle and not spill.pending(), "the spill is written down")
+        records = await ledger(gate.link)
+        spilled = {str(content["intent_id"]) for content in of_kind(records, "spilled")}
+        assert {"late-1", "late-2"} <= spilled
+        assert len(of_kind(records, "outage")) == 1
+        assert "entry" not in await passed(heard)
+        assert (await verify_stream(gate.link, BOOK)).breaks == ()
+
+
+async def test_a_full_disk_does_not_hold_back_a_close(nats_server: NatsServer, tmp_path: Path) -> None:
+    """Where a close cannot be kept on disk before it passes, it passes, and is written down from memory."""
+    (tmp_path / "file").write_text("in the way of the directory")
+    spill = SpillFile(tmp_path / "file" / "main.jsonl")
+    async with core_client(nats_server.url) as client, spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "first")  # finds out
+        await arrives(heard, "first")
+        await send(client, "close", "second")
+        await arrives(heard, "second")
+
+        await roomy(client, LEDGER_STREAM)
+        await until(lambda: gate.state == "leading" and gate.idle, "it leads again")
+        written = {str(content["intent_id"]) for content in of_kind(await ledger(gate.link), "spilled")}
+        assert written == {"first", "second"}
+
+
+# -- one stream alone --------------------------------------------------------------------------------------------------
+
+
+async def test_closes_pass_while_the_outbox_takes_nothing(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """With a full outbox closes go straight; one outage is recorded however long it lasts; then all goes on."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await send(client, "buy", "before")
+        await arrives(heard, "before")
+        await full(client, OUTBOX_STREAM)
+        await send(client, "close", "recorded")  # its record is stored, its signal refused
+        await arrives(heard, "recorded")
+        await until(lambda: gate.state == "ledger unavailable", "it notices")
+        await send(client, "close", "meanwhile")
+        await arrives(heard, "meanwhile")
+        await until(lambda: gate._outage is not None and gate._outage.probes >= 3, "it has probed several times")
+        assert gate.counters.outages == 1
+        assert of_kind(await ledger(gate.link), "outage") == []
+
+        await roomy(client, OUTBOX_STREAM)
+        await until(lambda: gate.state == "leading", "it leads again")
+        await send(client, "buy", "after")
+        await arrives(heard, "after")
+        assert len(of_kind(await ledger(gate.link), "outage")) == 1
+        assert gate.position.totals.promising == (await gate.link.state(OUTBOX_STREAM)).last
+
+
+async def test_a_quarantine_that_takes_nothing_does_not_stop_the_book(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """What cannot be put into the quarantine is kept whole in its ledger record, and what follows is judged."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await client.publish(INTENTS, b"first")
+        await client.flush()
+        await until(lambda: gate.position.cursor == 1 and gate.idle, "the first is quarantined")
+        await full(client, subjects.QUARANTINE_STREAM)
+        rubbish = b"{" + bytes(range(256)) * 100
+        await client.publish(INTENTS, rubbish)
+        await send(client, "buy", "next")
+        await arrives(heard, "next")
+
+        decisions = of_kind(await ledger(gate.link), "decision")
+        assert [content["verdict"] for content in decisions] == ["quarantined", "quarantined", "approved"]
+        assert "raw_base64" not in decisions[0]
+        assert base64.b64decode(str(decisions[1]["raw_base64"])) == rubbish
+        assert gate.counters.quarantine_refused == 1
+        assert of_kind(await ledger(gate.link), "outage") == []
+
+
+# -- streams that do not answer ----------------------------------------------------------------------------------------
+
+
+class DeafServer(NatsServer):
+    """A server that can be told to ignore what the gate asks of its streams, while it delivers what is published."""
+
+    def __init__(self, directory: Path) -> None:
+        made = NatsServer.start(directory)
+        super().__init__(made.directory, made.port, made.process)
+        self.kill()
+        self.ignore()
+        self.restart()
+
+    @property
+    def gate_url(self) -> str:
+        return self.url.replace("nats://", "nats://gate:gate@")
+
+    @property
+    def joe_url(self) -> str:
+        return self.url.replace("nats://", "nats://joe:joe@")
+
+    def ignore(self, *subjects_: str) -> None:
+        """Ignore what the gate publishes on these subjects, from now on; none: listen again."""
+        denied = f", deny: {json.dumps(list(subjects_))}" if subjects_ else ""
+        (self.directory / "nats.conf").write_text(
+            f'host: "127.0.0.1"\nport: {self.port}\nmax_payload: 1MB\n'
+            f'jetstream {{ store_dir: "{self.directory / "jetstream"}" }}\n'
+            "authorization { users: [\n"
+            f'{{ user: gate, password: gate, permissions: {{ publish: {{ allow: ">"{denied} }}, subscribe: ">" }} }}\n'
+            "{ user: joe, password: joe }\n] }\n",
+            encoding="utf-8",
+        )
+        if self.process.alive:
+            self.process.send(signal.SIGHUP)
+
+
+@pytest.fixture
+def deaf_server(tmp_path: Path) -> Iterator[DeafServer]:
+    server = DeafServer(tmp_path)
+    yield server
+    server.process.end()
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    [("$JS.>", "cio.ledger.>", "cio.outbox.>"), ("cio.ledger.>",), ("cio.outbox.>",)],
+    ids=["all of JetStream", "appends to the ledger", "the outbox"],
+)
+async def test_closes_pass_while_streams_do_not_answer(
+    deaf_server: DeafServer, spill: SpillFile, ignored: tuple[str, ...]
+) -> None:
+    """Where JetStream hangs instead of refusing, closes pass within seconds, those under way included."""
+    async with core_client(deaf_server.joe_url) as joe, spilling_gate(deaf_server.gate_url, spill) as gate:
+        heard = await listen(joe)
+        await send(joe, "buy", "before")
+        await arrives(heard, "before")
+        deaf_server.ignore(*ignored)
+        await asyncio.sleep(0.3)  # the reload has no acknowledgement
+        await send(joe, "close", "under way")
+        await send(joe, "buy", "entry")
+        await arrives(heard, "under way")
+        await until(lambda: gate.state == "ledger unavailable", "it notices")
+        await send(joe, "close", "later")
+        await arrives(heard, "later")
+
+        deaf_server.ignore()
+        await until(lambda: gate.state == "leading", "it leads again")
+        await send(joe, "buy", "after")
+        await arrives(heard, "after")
+        records = await ledger(gate.link)
+        assert {"under way", "later"} <= {str(content["intent_id"]) for content in of_kind(records, "spilled")}
+        assert len(of_kind(records, "outage")) == 1
+        assert [content["sequence"] for content in of_kind(records, "decision")] == [1, 2, 3, 4, 5]
+
+
+# -- crashes in between ------------------------------------------------------------------------------------------------
+
+
+async def test_a_close_that_was_kept_and_not_sent_is_sent_by_the_next_process(
+    nats_server: NatsServer, client: Client, spill: SpillFile, tmp_path: Path
+) -> None:
+    """A gate killed after it kept a close and before it sent it: the next one sends it and writes it down, once."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "held")
+        await arrives(heard, "held")
+        entries = [line for line in (tmp_path / "spill" / "main.jsonl").read_bytes().split(b"\n") if b'"entry"' in line]
+        assert len(entries) == 1
+        await roomy(client, LEDGER_STREAM)
+        await until(lambda: gate.state == "leading" and gate.idle, "it leads again")
+
+    # The disk as a kill between keeping and sending would have left it, on a ledger that knows nothing of it.
+    content = json.loads(entries[0].replace(b"held", b"kept"))
+    content["key"] = "another"
+    content["entry"]["record"]["decision_id"] = "ab" * 16
+    (tmp_path / "spill" / "main.jsonl").write_bytes(json.dumps(content).encode() + b"\n")
+    heard.messages.clear()
+    for _ in range(2):
+        async with spilling_gate(nats_server.url, spill):
+            await arrives(heard, "kept")
+    assert [body["intent_id"] for body in heard.bodies] == ["kept"]
+    async with prepared_link(nats_server.url) as link:
+        written = [content["intent_id"] for content in of_kind(await ledger(link), "spilled")]
+    assert written == ["held", "kept"]
+
+
+async def test_a_close_that_was_written_down_and_not_cleared_is_written_down_once(
+    nats_server: NatsServer, client: Client, spill: SpillFile, tmp_path: Path
+) -> None:
+    """A gate killed between writing the spill down and clearing it leaves no second record."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "held")
+        await arrives(heard, "held")
+        kept = (tmp_path / "spill" / "main.jsonl").read_bytes()
+        await roomy(client, LEDGER_STREAM)
+        await until(lambda: gate.state == "leading" and gate.idle, "it leads again")
+    (tmp_path / "spill" / "main.jsonl").write_bytes(kept)
+    async with spilling_gate(nats_server.url, spill):
+        pass
+    assert spill.pending() == []
+    async with prepared_link(nats_server.url) as link:
+        assert [content["intent_id"] for content in of_kind(await ledger(link), "spilled")] == ["held"]
+
+
+# -- an unsound ledger -------------------------------------------------------------------------------------------------
+
+
+async def test_closes_pass_while_the_ledger_is_unsound(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """A gate that finds a forged record judges nothing, says which record, and lets closes through all the same."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await send(client, "buy", "before")
+        await arrives(heard, "before")
+        await client.jetstream().publish(LEDGER, b"forged")
+        await send(client, "buy", "entry")
+        await until(lambda: "record 3" in gate.trouble, "it names the record")
+        await send(client, "close", "exit")
+        await arrives(heard, "exit")
+        assert await passed(heard) == ["before", "exit"]

@@ -124,7 +124,7 @@ def test_ready_means_judging(up: Up) -> None:
     status = run_cli("status", "--data-dir", str(up.data), "--json")
     assert status.code == 0
     assert json.loads(status.out)["state"] == "leading"
-    assert set(up.children()) >= {"nats-server", "gate", "projector"}
+    assert set(up.children()) >= {"nats-server", "gate", "projector", "steward"}
 
 
 async def test_a_signal_leaves_within_50_ms(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ async def test_kill_leaves_nobody_behind(up: Up) -> None:
     total = 0
     for _ in range(2):
         children = up.children()
-        assert len(children) == 3
+        assert len(children) == 4
         assert all(runs(pid) for pid in children.values())
         async with core_client(up.url) as client:
             js = client.jetstream()
@@ -249,9 +249,9 @@ async def test_kill_leaves_nobody_behind(up: Up) -> None:
     assert [name for name, text in logs.items() if "Traceback" in text] == []
 
 
-@pytest.mark.parametrize("name", ["gate", "projector", "nats-server"])
+@pytest.mark.parametrize("name", ["gate", "projector", "nats-server", "steward"])
 async def test_a_child_that_dies_is_started_again(up: Up, name: str) -> None:
-    """A killed gate, projector or server comes back by itself, and intents are decided again."""
+    """A killed gate, projector, steward or server comes back by itself, and intents are decided again."""
     up.start()
     before = up.children()[name]
     Process(("kill", "-9", str(before)), up.data / "kill.log").start().wait()

@@ -11,7 +11,7 @@ from builders import START, intents, json_values, mutated, receipt_of, without
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.decision import content_of, decide
-from petrosa_cio.apps.nurse.models import SECOND, Intent, Malformed, Receipt, Signal
+from petrosa_cio.apps.nurse.models import SECOND, Intent, Malformed, PromotedSignal, Receipt
 from petrosa_cio.core.nats import wire
 
 TRACES = ("_otel_trace_context", "_otel_trace_headers")
@@ -125,7 +125,7 @@ def test_every_signal_is_what_the_engine_accepts(fields: dict[str, object], quan
     """Whatever is promoted validates against the engine's contract and is ASCII JSON; reduced or not."""
     _, body = promoted(fields, quantity)
     assert body.isascii()
-    signal = Signal.model_validate_json(body)
+    signal = PromotedSignal.model_validate_json(body)
     assert signal.quantity == (quantity if quantity is not None else fields.get("quantity") or 0)
 
 

@@ -12,7 +12,7 @@ from builders import NO_SHARED, SHARED, START, TRACEPARENT, intent_fields, inten
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.decision import content_of, decide
-from petrosa_cio.apps.nurse.models import SECOND, Intent, Malformed, Side, Signal, Trace
+from petrosa_cio.apps.nurse.models import SECOND, Intent, Malformed, PromotedSignal, Side, Trace
 from petrosa_cio.core.nats import wire
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_what_both_producers_send_becomes_what_the_engine_accepts(sample: dict[s
     receipt = receipt_of(sample)
     assert isinstance(receipt.body, Intent)
     if receipt.body.action != "hold":
-        Signal.model_validate_json(wire.signal_body(receipt, receipt.body, "d", "s", None))
+        PromotedSignal.model_validate_json(wire.signal_body(receipt, receipt.body, "d", "s", None))
 
 
 def test_the_minimal_entry_is_strategy_symbol_action_confidence_and_one_price() -> None:
@@ -314,7 +314,7 @@ def test_naughty_strings_as_a_field(naughty: list[str], field: str) -> None:
             continue
         assert isinstance(receipt.body, Intent)
         body = wire.signal_body(receipt, receipt.body, "d", "s", None)
-        Signal.model_validate_json(body)
+        PromotedSignal.model_validate_json(body)
         sent = json.loads(body)
         rewritten = {"source": "petrosa-cio", "signal_id": "s", "strategy": text or "momo"}
         assert sent[field] == rewritten.get(field, text)
@@ -464,7 +464,7 @@ def sent(
     body = wire.signal_body(receipt, receipt.body, "decision-1", "signal-1", quantity)
     assert body.isascii()
     found = json.loads(body)
-    Signal.model_validate(found)
+    PromotedSignal.model_validate(found)
     assert isinstance(found, dict)
     return found
 

@@ -7,14 +7,18 @@ import gc
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petrosa_cio import __version__
 from petrosa_cio.apps.nurse.accounting import Account
+from petrosa_cio.apps.nurse.models import SECOND
+from petrosa_cio.bootstrap.following import follow_policy
 from petrosa_cio.core import clock, logs
+from petrosa_cio.core.db.redis import RedisBoard, RedisServer
 from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats.board import NatsBoard
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.terms import GateTerms
@@ -23,7 +27,10 @@ from petrosa_cio.core.spill import SpillFile
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.apps.nurse.ports import PolicyBoard
 
 ACCOUNTING_SECONDS = 1.0
 
@@ -41,6 +48,10 @@ class GateOptions:
     event_clock: bool = False
     data_dir: Path | None = None
     """Where the spill file is kept; the current directory where none is given."""
+    governed: bool = False
+    """Whether the policy in force is the one on the board; ``policy`` then judges nothing that adds risk."""
+    redis_url: str | None = field(default=None, repr=False)
+    """Redis on which the board is, where it is not on NATS."""
 
 
 async def run_gate(options: GateOptions) -> None:
@@ -50,6 +61,9 @@ async def run_gate(options: GateOptions) -> None:
     try:
         await prepare(link, options)
         terms = GateTerms(options.book, options.policy, clock.now_ns, options.event_clock, options.signal_subject)
+        if options.governed:
+            # Of no version and as old as time: until the board has answered, nothing that adds risk passes.
+            terms.policy_version, terms.policy_as_of = 0, 0
         spill = SpillFile((options.data_dir or Path.cwd()) / "spill" / f"{options.book}.jsonl")
         gate = Gate(link, terms, log, spill)
         await link.answer(subjects.status_subject(options.book), lambda: status_answer(link, gate))
@@ -58,13 +72,25 @@ async def run_gate(options: GateOptions) -> None:
             loop.add_signal_handler(number, gate.stop)
         gc.collect()
         gc.freeze()  # what is alive now lives as long as the process; the collector need not walk it
-        watching = asyncio.create_task(_keep_accounts(link, gate))
+        beside = [asyncio.create_task(_keep_accounts(link, gate))]
+        if options.governed:
+            board = open_board(link, options.redis_url, options.retention.replicas, log)
+            beside.append(asyncio.create_task(follow_policy(board, gate, log)))
         try:
             await gate.run()
         finally:
-            await end(watching)
+            await end(*beside)
     finally:
         await link.close()
+
+
+def open_board(
+    link: Link, redis_url: str | None, replicas: int, log: Callable[[str, dict[str, object]], None]
+) -> PolicyBoard:
+    """The board that gates follow: on Redis where that is configured, else on NATS."""
+    if redis_url is None:
+        return NatsBoard(link, replicas=replicas, log=log)
+    return RedisBoard(RedisServer(redis_url, "petrosa-cio gate"), log=log)
 
 
 async def open_link(url: str, name: str, credentials: Path | None, component: str) -> Link:
@@ -80,11 +106,24 @@ async def open_link(url: str, name: str, credentials: Path | None, component: st
 
 async def prepare(link: Link, options: GateOptions) -> None:
     """Make sure that JetStream and our streams are there; patient with a server that is still starting."""
+
+    async def step() -> None:
+        await link.require_jetstream()
+        await link.ensure_streams(options.book, options.signal_subject, options.retention)
+
+    await _patiently(step, link)
+
+
+async def prepare_jetstream(link: Link) -> None:
+    """Make sure that the server has JetStream; patient with one that is still starting."""
+    await _patiently(link.require_jetstream, link)
+
+
+async def _patiently(step: Callable[[], Awaitable[None]], link: Link) -> None:
     for attempt in range(50):
         try:
             await link.restored()
-            await link.require_jetstream()
-            await link.ensure_streams(options.book, options.signal_subject, options.retention)
+            await step()
         except BusError as error:
             # Only an unanswered question is worth asking again; a refusal stays one.
             if type(error) is BusError or attempt == 49:
@@ -119,13 +158,31 @@ async def status_answer(link: Link, gate: Gate) -> bytes:
             "version": __version__,
             "book": gate.terms.book,
             "state": gate.state,
+            "trouble": gate.trouble,
             "pid": os.getpid(),
             "policy_revision": gate.terms.policy.revision,
+            "policy": policy_status(gate),
             "ledger": {"index": position.index, "head": position.head, "cursor": position.cursor},
             "account": account,
-            "process": {**gate.counters.content(), "passed_unrecorded": gate.passed_unrecorded},
+            "process": {
+                **gate.counters.content(),
+                "passed_unrecorded": gate.passed_unrecorded,
+                "unwitnessed": gate.witness.given_up,
+            },
         }
     ).encode()
+
+
+def policy_status(gate: Gate) -> dict[str, object]:
+    """Which configuration version is in force, and how long ago that was confirmed; nulls where it is a file."""
+    terms = gate.terms
+    as_of = terms.policy_as_of
+    return {
+        "version": terms.policy_version,
+        "revision": terms.policy.revision,
+        "age_seconds": None if not as_of else round((terms.now() - as_of) / SECOND, 3),
+        "known": terms.policy_version != 0,
+    }
 
 
 async def _keep_accounts(link: Link, gate: Gate) -> None:

@@ -12,6 +12,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from petrosa_cio.core.nats.link import Link
@@ -31,6 +32,8 @@ class Wiring:
     policy_file: Path | None = None
     default_policy: str = "embedded"
     event_clock: bool = False
+    governed: bool = False
+    """Whether the policy can change while it runs; without it the policy file, or the default, holds as it is."""
 
 
 def ourselves(*arguments: str) -> tuple[str, ...]:
@@ -54,6 +57,23 @@ def gate_command(wiring: Wiring) -> tuple[str, ...]:
         wiring.default_policy,
         *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
         *(("--event-clock",) if wiring.event_clock else ()),
+        *(("--governed",) if wiring.governed else ()),
+    )
+
+
+def steward_command(wiring: Wiring) -> tuple[str, ...]:
+    """Command of a steward process."""
+    return ourselves(
+        "steward",
+        "--nats-url",
+        wiring.nats_url,
+        "--book",
+        wiring.book,
+        "--data-dir",
+        str(wiring.data_dir),
+        "--default-policy",
+        wiring.default_policy,
+        *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
     )
 
 
@@ -67,18 +87,29 @@ def projector_command(wiring: Wiring) -> tuple[str, ...]:
 async def start_book(supervisor: Supervisor, wiring: Wiring) -> None:
     """Start projector and gate of one book; they end the other way round, so the last decisions are projected."""
     await supervisor.start("projector", projector_command(wiring))
+    if wiring.governed:
+        await supervisor.start("steward", steward_command(wiring))
     await supervisor.start("gate", gate_command(wiring))
 
 
-async def until_judging(link: Link, book: str) -> None:
-    """Wait until a gate of ``book`` leads. Raises BusError, pointing at the logs, where none does in a minute."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            while True:
-                answer = await link.request(subjects.status_subject(book), timeout=0.5)
-                if answer is not None and json.loads(answer).get("state") in ("leading", "standing by"):
-                    return
-                await asyncio.sleep(0.05)
-    except TimeoutError as error:
-        msg = f"no gate of book {book} is judging after {READY_SECONDS:g} s; see logs/gate.log in the data directory"
-        raise BusError(msg) from error
+async def until_judging(link: Link, book: str, say: Callable[[str], None]) -> None:
+    """Wait until a gate of ``book`` leads or stands by; say so where it cannot record, and go on waiting.
+
+    Raises BusError, pointing at the logs, where none answers within a minute.
+    """
+    loop = asyncio.get_running_loop()
+    until, said = loop.time() + READY_SECONDS, ""
+    while loop.time() < until:
+        answer = await link.request(subjects.status_subject(book), timeout=0.5)
+        status = {} if answer is None else json.loads(answer)
+        if status.get("state") in ("leading", "standing by") and status["policy"]["known"]:
+            return
+        trouble = status.get("trouble")
+        if trouble:
+            until = loop.time() + READY_SECONDS
+            if trouble != said:
+                say(f"NOTHING CAN BE RECORDED ({trouble}): entries are blocked, closes pass")
+                said = trouble
+        await asyncio.sleep(0.05)
+    msg = f"no gate of book {book} is judging after {READY_SECONDS:g} s; see logs/gate.log in the data directory"
+    raise BusError(msg)

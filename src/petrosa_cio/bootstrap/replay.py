@@ -124,7 +124,7 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
         await start_book(supervisor, wiring)
         replay = _Replay(await Link.open(plan.url, "replay"), await Link.open(plan.url, "replay engine"), intents)
         try:
-            await until_judging(replay.link, BOOK)
+            await until_judging(replay.link, BOOK, lambda _: None)
             await replay.run(options.out / "decisions.jsonl", progress)
             summary = await replay.summary(_revision(options), klines)
         finally:

@@ -19,7 +19,7 @@ from petrosa_cio.bootstrap.samples import choose_market
 from petrosa_cio.bootstrap.tailing import follow_decisions
 from petrosa_cio.core import logs
 from petrosa_cio.core.nats import server
-from petrosa_cio.core.nats.together import end
+from petrosa_cio.core.nats.together import end, first_failure
 from petrosa_cio.core.processes import Supervisor
 from petrosa_cio.errors import SettingsError
 
@@ -56,11 +56,15 @@ async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dic
             plan = server.plan(options.data_dir / "nats")
             await supervisor.start("nats-server", plan.command)
             keep_address(options.data_dir, plan.url)
-            wiring = Wiring(plan.url, options.book, options.data_dir, options.signal_subject, options.policy_file)
+            wiring = Wiring(
+                plan.url, options.book, options.data_dir, options.signal_subject, options.policy_file, governed=True
+            )
             await start_book(supervisor, wiring)
             link = await open_link(plan.url, "petrosa-cio up", None, "up")
             try:
-                await until_judging(link, options.book)
+                await first_failure(until_judging(link, options.book, say), _told(stop))
+                if stop.is_set():
+                    return
                 _write_ready(options.ready_file, plan.url)
                 say(f"judging intents on {plan.url} (policy {policy.revision[:12]}); data in {options.data_dir}")
                 if options.market != "none":
@@ -92,13 +96,19 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         await link.require_jetstream()
         async with Supervisor(settings.data_dir, logs.events("serve")) as supervisor:
             await supervisor.start("projector", ourselves("projector", "--from-settings"))
+            await supervisor.start("steward", ourselves("steward", "--from-settings"))
             await supervisor.start("gate", ourselves("gate", "--from-settings"))
-            await until_judging(link, settings.book)
-            say(f"judging book {settings.book} (policy {policy.revision[:12]})")
+            await first_failure(until_judging(link, settings.book, say), _told(stop))
+            if not stop.is_set():
+                say(f"judging book {settings.book} (policy {policy.revision[:12]})")
             await stop.wait()
             say("stopping: finishing what is recorded")
     finally:
         await link.close()
+
+
+async def _told(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -98,6 +98,7 @@ class Decision:
     decision_id: str
     intent_id: str
     policy_revision: str | None
+    policy_as_of: Instant | None = None
 
     @property
     def intent(self) -> Intent | None:
@@ -116,7 +117,14 @@ def identify(kind: str, book: str, receipt: Receipt) -> str:
     return hashlib.sha256(head + receipt.payload).hexdigest()[:32]
 
 
-def decide(book: str, receipt: Receipt, memory: Book, policy: Policy | None, now: Instant) -> Decision:
+def decide(
+    book: str,
+    receipt: Receipt,
+    memory: Book,
+    policy: Policy | None,
+    now: Instant,
+    policy_as_of: Instant | None = None,
+) -> Decision:
     """Judge one receipt against the book's memory. Pure but for the memory's own forgetting; total."""
     decision_id = identify("decision", book, receipt)
     body = receipt.body
@@ -127,8 +135,8 @@ def decide(book: str, receipt: Receipt, memory: Book, policy: Policy | None, now
         verdict, facts = Verdict(VerdictKind.QUARANTINED), BookFacts()
     else:
         facts = _facts(body, memory, policy, now)
-        verdict = judge(Case(body, policy, facts, now, receipt.arrived_at))
-    return Decision(book, receipt, verdict, facts, now, decision_id, intent_id, revision)
+        verdict = judge(Case(body, policy, facts, now, receipt.arrived_at, policy_as_of))
+    return Decision(book, receipt, verdict, facts, now, decision_id, intent_id, revision, policy_as_of)
 
 
 def _facts(body: Intent | Malformed, memory: Book, policy: Policy | None, now: Instant) -> BookFacts:
@@ -190,6 +198,8 @@ def content_of(decision: Decision) -> Content:
     content["observed"] = _observed(verdict)
     content["unevaluated"] = [code._value_ for code, outcome, _ in verdict.observed if outcome is Outcome.UNEVALUATED]
     content["facts"] = _facts_content(decision.facts)
+    if decision.policy_as_of is not None:
+        content["policy_as_of"] = iso(decision.policy_as_of)
     if isinstance(body, Intent):
         content["memory"] = {"identity": identity_of(body), "confidence": body.confidence, "timeframe": body.timeframe}
     if verdict.order is not None:
@@ -315,7 +325,9 @@ def judge_again(content: dict[str, Json], receipt: Receipt, policy: Policy | Non
         verdict = Verdict(VerdictKind.QUARANTINED)
     else:
         at = parse_instant(str(content["at"]))
-        verdict = judge(Case(receipt.body, policy, facts_of(content), at, receipt.arrived_at))
+        as_of = content.get("policy_as_of")
+        known = parse_instant(as_of) if isinstance(as_of, str) else None
+        verdict = judge(Case(receipt.body, policy, facts_of(content), at, receipt.arrived_at, known))
     now = {
         "verdict": verdict.kind.value,
         "reasons": [_reason(reason) for reason in verdict.reasons],

@@ -1,7 +1,8 @@
 """The words: what goes in, what is judged, what comes out.
 
-Wire contracts (`Intent`, `Signal`) are Pydantic models, strict: nothing is coerced, NaN and infinity are refused.
-Everything past the wire is a frozen dataclass.
+Wire contracts (`Intent`, `PromotedSignal`) are Pydantic models, strict: nothing is coerced, NaN and infinity are
+refused. Everything past the wire is a frozen dataclass. The engine's own, lenient contracts (`contracts`) can be had
+from here too, under its names.
 
 Units, everywhere in the inside: prices and notionals in quote currency (USDT), quantities in base asset, confidence
 and ``*_pct`` of an *intent* as fractions 0..1, instants as integer nanoseconds since the Unix epoch, UTC. Figures
@@ -18,6 +19,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from petrosa_cio.apps.nurse.contracts import LeverageStatus as LeverageStatus
+from petrosa_cio.apps.nurse.contracts import OrderType as OrderType
+from petrosa_cio.apps.nurse.contracts import Signal as Signal
+from petrosa_cio.apps.nurse.contracts import SignalStrength as SignalStrength
+from petrosa_cio.apps.nurse.contracts import SignalType as SignalType
+from petrosa_cio.apps.nurse.contracts import StrategyMode as StrategyMode
+from petrosa_cio.apps.nurse.contracts import TimeInForce as TimeInForce
+from petrosa_cio.apps.nurse.contracts import TradingConfig as TradingConfig
+from petrosa_cio.apps.nurse.contracts import TradingConfigAudit as TradingConfigAudit
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.reasons import Reason
@@ -51,9 +62,14 @@ def parse_instant(text: str) -> Instant:
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def moment_of(instant: Instant) -> datetime:
+    """Return ``instant`` as an aware datetime in UTC, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=instant // 1000)
+
+
 def iso(instant: Instant) -> str:
     """Return ``instant`` as ISO-8601 text in UTC, to the microsecond, with offset ``+00:00``."""
-    return (_EPOCH + timedelta(microseconds=instant // 1000)).isoformat(timespec="microseconds")
+    return moment_of(instant).isoformat(timespec="microseconds")
 
 
 def decimal_of(number: float) -> Decimal:
@@ -96,7 +112,6 @@ Quantity = Annotated[float, Field(ge=0, le=1e15)]
 """Base asset (or quote currency for ``quote_quantity``); bounded like prices."""
 Timestamp = Annotated[Instant, BeforeValidator(_timestamp)]
 Action = Literal["buy", "sell", "hold", "close"]
-StrategyMode = Literal["deterministic", "ml_light", "llm_reasoning"]
 
 
 class Side(StrEnum):
@@ -135,7 +150,7 @@ class Intent(BaseModel):
     signal_id: Name | None = None
     strategy: str | None = None
     source: str | None = None
-    strategy_mode: StrategyMode = "deterministic"
+    strategy_mode: Literal["deterministic", "ml_light", "llm_reasoning"] = "deterministic"
     strength: Literal["weak", "medium", "strong", "extreme"] = "medium"
     timeframe: Name = "1h"
     order_type: Literal[
@@ -181,10 +196,10 @@ class Intent(BaseModel):
         return self.action in ("buy", "sell")
 
 
-class Signal(BaseModel):
-    """What the engine accepts: the fields it requires, of the types it requires; others travel with it.
+class PromotedSignal(BaseModel):
+    """What leaves for the engine: the fields it requires, of the types it requires; others travel with it.
 
-    Used to check every outgoing body before it leaves (source: the engine's contract, fleet facts §2.5).
+    Stricter than what the engine itself would read (`Signal`); tests hold every outgoing body to it.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)

@@ -52,6 +52,12 @@ def strategy_scope(strategy_id: str) -> str:
     return f"strategy:{strategy_id}"
 
 
+def layers_of(symbol: str, strategy_id: str, side: Side | None) -> tuple[str, ...]:
+    """The scopes that apply to an intent, lowest precedence first; they come after the defaults."""
+    layers = (GLOBAL, symbol_scope(symbol), strategy_scope(strategy_id))
+    return layers if side is None else (*layers, symbol_scope(symbol, side))
+
+
 class Limits:
     """The parameters that hold for one intent, each with the scope that set it. Typed access; no I/O."""
 
@@ -152,18 +158,11 @@ class Policy:
         numbers = [Decimal(str(value)) for value in values if isinstance(value, int | float)]
         return max(numbers, default=Decimal(0))
 
-    def _layers(self, symbol: str, strategy_id: str, side: Side | None) -> Iterator[str]:
-        yield GLOBAL
-        yield symbol_scope(symbol)
-        yield strategy_scope(strategy_id)
-        if side is not None:
-            yield symbol_scope(symbol, side)
-
     def _resolve(self, symbol: str, strategy_id: str, side: Side | None) -> Limits:
         values = default_values()
         scopes: dict[str, str] = {}
         modes: dict[Reason, Mode] = {}
-        for layer in self._layers(symbol, strategy_id, side):
+        for layer in layers_of(symbol, strategy_id, side):
             for name, value in self.scopes.get(layer, {}).items():
                 values[name] = value
                 scopes[name] = layer

@@ -48,22 +48,36 @@ class StoreCursor:
     outbox_sequence: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One entry of a spill. ``sent`` says whether its signal is known to have left."""
+
+    key: str
+    entry: bytes
+    sent: bool
+
+
 class Spill(Protocol):
     """Where a promoted ``close`` is kept while the ledger takes no records. Order is kept.
 
     * `keep` returns only when the entry is on disk (fsync). Raises StoreError where it cannot be kept.
-    * `pending` gives every entry kept and not yet `cleared`, oldest first; a torn last entry is given up, not raised.
+    * `sent` marks an entry whose signal has left; the mark may be lost by a power cut (then it is sent again).
+    * `pending` gives every entry kept and not yet cleared, oldest first, whichever process kept it; a torn entry is
+      given up, not raised, and harms no other. Raises StoreError where the disk cannot be read.
     * `clear` forgets the entries that `pending` gave, without losing them: they are moved aside.
     """
 
-    def keep(self, entry: bytes) -> None:
-        """Keep one entry: one JSON text."""
+    def keep(self, key: str, entry: bytes) -> None:
+        """Keep one entry, one JSON text, under a key of its own."""
 
-    def pending(self) -> list[bytes]:
+    def sent(self, key: str) -> None:
+        """Mark the entry with this key as sent."""
+
+    def pending(self) -> list[Kept]:
         """Every entry that is not cleared."""
 
     def clear(self) -> None:
-        """Move what is pending aside: it is in the ledger now."""
+        """Move aside what `pending` gave: it is in the ledger now."""
 
 
 class DecisionStore(Protocol):
@@ -125,9 +139,12 @@ class PolicyBoard(Protocol):
       and False is returned). What stands survives a restart of the server.
     * `current` reads what stands now, asking the server: None where nothing was ever published.
     * `watch` calls ``changed`` with what stands, at once if something does, and again whenever a newer version is put
-      up, until it is cancelled. It survives the loss of the connection and catches up when that is back. A push may be
-      lost all the same, so gates also ask `current` once a second.
-    * Every method raises BusError or StoreError where the server cannot be reached; nothing else.
+      up (of several in quick succession perhaps only with the last), until it is cancelled. It survives the loss of
+      the connection and catches up when that is back. A push may be lost all the same, so gates also ask `current`
+      once a second.
+    * `publish` and `current` raise BusError or StoreError, in bounded time, where the server cannot be reached, where
+      what is to be put up cannot be written down, or where what stands is no policy; nothing else. The last is no bar
+      to `publish`, and `watch` passes over it.
     """
 
     async def publish(self, policy: PublishedPolicy) -> bool:

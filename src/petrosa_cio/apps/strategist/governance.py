@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.apps.strategist.cause import Cause, person_faults, same_person, text_faults
+from petrosa_cio.apps.strategist.loosening import loosened
 from petrosa_cio.apps.strategist.patch import Patch, judge_patch, judge_whole
 from petrosa_cio.apps.strategist.ports import WHOLE, Proposal, Version
 from petrosa_cio.apps.strategist.versions import (
@@ -122,18 +123,22 @@ class Governor:
     ) -> Version:
         """Bring back the configuration of an earlier version, as a new one; of ``scope`` alone where that is given.
 
-        ``to`` is a version's number (0: the empty configuration) or its revision. It never waits for a second person:
-        what it brings back has passed once, and in an emergency the way back must be one step. Raises NotFound, and
-        PatchRefused naming every fault of what would be in force then by the rules of today.
+        ``to`` is a version's number or its revision; 0 is the empty configuration that a book without a policy file
+        began with. A rollback never waits for a second person: what it brings back has passed once, and in an emergency
+        the way back must be one step. One scope among others as they are now may come to what never has; where that
+        loosens beyond both, it is refused. Raises NotFound, and PatchRefused naming every fault of what would be in
+        force then by the rules of today.
         """
-        target = await self._find(to)
+        target = await self._once_in_force(to)
         cause = Cause(author, thought_trace, reason, origin)
         for _ in range(_MOST_RACES):
             head = await self.configuration()
             wanted = target.scopes
             if scope is not None:
                 wanted = {**head.scopes, scope: target.scopes.get(scope, {})}
-            scopes = _sound(judge_whole(head.scopes, wanted, cause)).scopes
+            judgement = _sound(judge_whole(head.scopes, wanted, cause))
+            _refuse_unseen(judgement, target)
+            scopes = judgement.scopes
             version = successor(head, scope or WHOLE, "rollback", scopes, cause, now, rolled_back_to=target.number)
             if await self._kept(version):
                 return version
@@ -153,6 +158,11 @@ class Governor:
         cause = Cause(author, "", "the policy file of the first start", "file")
         version = successor(head, WHOLE, "import", scopes, cause, now)
         return version if await self._kept(version) else None
+
+    async def judge_import(self, content: Json, author: str, thought_trace: str, reason: str, origin: str) -> Judgement:
+        """What `import_` would make of the policy file ``content`` now, changing nothing. Raises PatchRefused."""
+        head = await self.configuration()
+        return _sound(judge_whole(head.scopes, _read(content), Cause(author, thought_trace, reason, origin)))
 
     async def import_(
         self,
@@ -224,6 +234,13 @@ class Governor:
             raise NotFound(f"no version {version} in book {self.book!r}")
         return found
 
+    async def _once_in_force(self, version: int | str) -> Version:
+        found = await self._find(version)
+        first = await self._store.version(self.book, 1) if not found.number else None
+        if first is not None and first.action == "import":
+            raise NotFound(f"book {self.book!r} began with version 1, a policy file: the defaults were never in force")
+        return found
+
     async def _kept(self, version: Version) -> bool:
         try:
             await self._store.commit(version)
@@ -293,6 +310,16 @@ def _sound(judgement: Judgement) -> Judgement:
     if judgement.faults:
         raise PatchRefused(judgement.faults)
     return judgement
+
+
+def _refuse_unseen(judgement: Judgement, target: Version) -> None:
+    """Refuse a rollback of one scope to ``target`` that makes a limit looser than it is now and than it was then."""
+    if not judgement.needs_second_person:
+        return
+    then = {one.name for one in loosened(target.scopes, judgement.scopes)}
+    unseen = tuple(one.sentence for one in judgement.loosens if one.waits and one.name in then)
+    if unseen:
+        raise PatchRefused((*(f"looser than now and than then: {sentence}" for sentence in unseen), "propose a patch"))
 
 
 def _sound_word(role: str, name: str, reason: str) -> None:

@@ -73,7 +73,7 @@ def judge_patch(head: Version | None, patch: Patch, book: str) -> Judgement:
     current = before.get(patch.scope, {})
     values = {} if patch.replace else dict(current)
     values.update(deepcopy(dict(patch.changes)))
-    for name in patch.remove:
+    for name in set(patch.remove) - patch.changes.keys():  # what is in both is a fault, and judged as a change
         values.pop(name, None)
     # The scope stays named even where it is left empty, so that an unknown one is found out in any case.
     return judge_whole(before, {**before, patch.scope: values}, patch.cause, tuple(_removal_faults(patch, current)))

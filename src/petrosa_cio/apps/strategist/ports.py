@@ -56,7 +56,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A patch that loosens and waits for a second person. ``id`` names it; ``state`` says what became of it."""
+    """A patch that loosens and waits for a second person. ``id`` names it; ``state`` says what became of it.
+
+    Of an import ``scope`` is `WHOLE`: ``changes`` are whole scopes by name, ``remove`` names the scopes that go, and
+    ``expected_version`` is the number of the head.
+    """
 
     book: str
     id: str

@@ -63,6 +63,11 @@ def promise_of(index: int, content: dict[str, Json]) -> Promise:
     )
 
 
+def spilled_key(content: dict[str, Json]) -> tuple[str, str]:
+    """What tells a spilled close from every other."""
+    return str(content.get("decision_id")), str(content.get("at"))
+
+
 @dataclass(slots=True)
 class Folded:
     """What the ledger says so far. Fold every record in order; a broken chain raises LedgerError."""
@@ -75,10 +80,16 @@ class Folded:
     memory: Book = field(init=False)
     open: dict[int, Promise] = field(default_factory=dict)
     """Promises not known to be settled, by intent sequence."""
+    spilled: set[tuple[str, str]] = field(default_factory=set)
+    """Decision ids and times of the closes that passed unrecorded and are written down."""
 
     def __post_init__(self) -> None:
         self.position = Position(self.book)
         self.memory = Book(int(self.policy.longest("duplicate_window_seconds")) * SECOND)
+
+    def keep_for(self, policy: Policy) -> None:
+        """Remember from now on as long as ``policy`` needs, if that is longer: what is forgotten stays so."""
+        self.memory.retention = max(self.memory.retention, int(policy.longest("duplicate_window_seconds")) * SECOND)
 
     def take(self, message: Delivered, *, first: bool = False) -> None:
         """Fold one ledger message. ``first`` marks the one a reading starts from, whose predecessor is not known."""
@@ -91,13 +102,18 @@ class Folded:
             case "decision":
                 self._decision(found.index, content)
             case "spilled":
-                remembered = remembered_of(content)
-                if remembered is not None:
-                    self.memory.fold(remembered)
+                self.take_spilled(content)
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
             case _:
                 pass
+
+    def take_spilled(self, content: dict[str, Json]) -> None:
+        """Fold a close that passed unrecorded, from the record that is written of it."""
+        self.spilled.add(spilled_key(content))
+        remembered = remembered_of(content)
+        if remembered is not None:
+            self.memory.fold(remembered)
 
     def _decision(self, index: int, content: dict[str, Json]) -> None:
         remembered = remembered_of(content)

@@ -1,84 +1,65 @@
 """The interceptor: intents in, decisions recorded, signals out. One loop per book, a fold over the intent stream.
 
 recover → stand by (only after another gate fenced us) → lead, until fenced or interrupted, then again from recover.
-The ledger is the cursor: what is recorded is acted on and never judged anew; what is not recorded never happened.
+The ledger is the cursor: what is recorded is acted on and never judged anew; what is not recorded never happened. Where
+the streams do not work or the ledger is unsound, closes go straight (`outage`) until they do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from petrosa_cio.apps.nurse import record
-from petrosa_cio.apps.nurse.decision import content_of, decide, remember, remembered_of
-from petrosa_cio.apps.nurse.models import iso, parse_instant
+from petrosa_cio.apps.nurse.decision import content_of, decide, remember
+from petrosa_cio.apps.nurse.models import parse_instant
 from petrosa_cio.core.nats import subjects, wire
-from petrosa_cio.core.nats.fold import Folded, Promise
-from petrosa_cio.core.nats.ledger import entry
+from petrosa_cio.core.nats.counters import GateCounters
+from petrosa_cio.core.nats.fold import Folded, spilled_key
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
+from petrosa_cio.core.nats.promotion import Promotion
+from petrosa_cio.core.nats.quarantine import quarantine
 from petrosa_cio.core.nats.recovery import recover
-from petrosa_cio.core.nats.settlement import EXPIRED, promise_made, settlement, signal_message, too_late
-from petrosa_cio.core.nats.straight import Straight
-from petrosa_cio.core.nats.terms import IN_FLIGHT, GateTerms
+from petrosa_cio.core.nats.settlement import promise_made
+from petrosa_cio.core.nats.straight import Straight, written_down
 from petrosa_cio.core.nats.together import first_failure
-from petrosa_cio.core.nats.trouble import Interrupted, Refused, give_up
+from petrosa_cio.core.nats.trouble import Contended, Interrupted, Refused
 from petrosa_cio.core.nats.witness import Witness
-from petrosa_cio.errors import Fenced
+from petrosa_cio.core.nats.writer import LedgerWriter
+from petrosa_cio.errors import Fenced, LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from petrosa_cio.apps.nurse.decision import Content, Decision, Totals
+    from petrosa_cio.apps.nurse.decision import Content, Decision
     from petrosa_cio.apps.nurse.models import Instant, Receipt
+    from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import Spill
+    from petrosa_cio.core.nats.fold import Promise
     from petrosa_cio.core.nats.ledger import Position
     from petrosa_cio.core.nats.link import Link
     from petrosa_cio.core.nats.reader import Delivered
+    from petrosa_cio.core.nats.terms import GateTerms
     from petrosa_cio.core.nats.witness import Heard
+    from petrosa_cio.core.nats.writer import UnderWay
 
-STALL_SECONDS = 5.0
-"""An acknowledgement that takes longer is given up for lost: recover rather than wait."""
+STALL_SECONDS = 2.0
+"""An acknowledgement that takes longer while we look for it is a refusal."""
+
+UNABLE_SECONDS = 1.0
+"""A gate that is connected and could not begin to lead for this long takes the streams for unavailable."""
 
 TAKE_OVER_SECONDS = 0.05
 """A standing-by gate that sees an intent wait this long, and the ledger not move, leads: well inside 200 ms."""
+
+UNSETTLED_SECONDS = 0.2
+"""A standing-by gate that sees a promise unsettled this long, and the ledger not move, leads."""
 
 OVERDUE_SECONDS = 0.5
 """An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
 
 _POLL_SECONDS = 0.01
-
-
-@dataclass(slots=True)
-class GateCounters:
-    """What happened in this gate process since it started; every way an intent can turn has a name here."""
-
-    judged: int = 0
-    promoted: int = 0
-    already_settled: int = 0
-    expired: int = 0
-    gaps: int = 0
-    quarantined: int = 0
-    traces_dropped: int = 0
-    uncaptured: int = 0
-    fenced: int = 0
-    interrupted: int = 0
-    recoveries: int = 0
-
-    def content(self) -> dict[str, int]:
-        """As shown by status."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    """A record or a signal that was sent and is not yet acknowledged."""
-
-    future: asyncio.Future[int]
-    since: float
-    index: int
-    promise: Promise | None
 
 
 @dataclass(slots=True)
@@ -89,23 +70,31 @@ class Gate:
     terms: GateTerms
     log: Callable[[str, dict[str, object]], None]
     spill: Spill | None = None
-    """Where closes are kept that pass while the ledger takes no records; without one, they wait like the rest."""
+    """Where closes are kept that pass while nothing can be recorded; without one, they wait like the rest."""
     counters: GateCounters = field(default_factory=GateCounters)
     state: str = "starting"
     folded: Folded = field(init=False)
+    witness: Witness = field(default_factory=Witness)
     _straight: Straight | None = field(init=False)
-    _witness: Witness = field(default_factory=Witness)
-    _records: deque[_UnderWay] = field(default_factory=deque)
-    _signals: deque[_UnderWay] = field(default_factory=deque)
-    _sent: asyncio.Event = field(default_factory=asyncio.Event)
-    _promised: asyncio.Event = field(default_factory=asyncio.Event)
-    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
-    _appending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _writer: LedgerWriter = field(init=False)
+    _promotion: Promotion = field(init=False)
+    _outage: Outage | None = None
+    _unable_since: float | None = None
+    """Since when this gate, though connected, has not begun to lead; None once it has."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _offered: tuple[Policy, int] | None = None
+    _policy_offered: asyncio.Event = field(default_factory=asyncio.Event)
+    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from before a verdict until its record is sent: the policy changes only between two intents."""
 
     def __post_init__(self) -> None:
-        self.folded = Folded(self.terms.book, self.terms.policy)
         self._straight = None if self.spill is None else Straight(self.link, self.terms, self.spill, self.log)
+        self._go_on_from(Folded(self.terms.book, self.terms.policy))
+
+    def _go_on_from(self, folded: Folded) -> None:
+        self.folded = folded
+        self._writer = LedgerWriter(self.link, self.terms, folded)
+        self._promotion = Promotion(self._writer, self.counters)
 
     @property
     def passed_unrecorded(self) -> int:
@@ -113,84 +102,142 @@ class Gate:
         return 0 if self._straight is None else self._straight.passed
 
     @property
+    def trouble(self) -> str:
+        """Why nothing can be recorded now; empty where all is well."""
+        return "" if self._outage is None else self._outage.why
+
+    @property
     def position(self) -> Position:
         """Where this gate believes the ledger stands."""
         return self.folded.position
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was sent is acknowledged and settled."""
+        return self._promotion.idle
 
     def stop(self) -> None:
         """Ask the gate to finish what it has recorded and return from `run`."""
         self._stop.set()
 
+    def offer(self, policy: Policy, version: int) -> None:
+        """Put ``policy`` in force, between two intents; an older version than the one in force or offered is ignored.
+
+        The record that says so is written by the gate that leads, before the first verdict under it.
+        """
+        known = self.terms.policy_version if self._offered is None else self._offered[1]
+        if known is not None and version <= known:
+            return
+        self._offered = (policy, version)
+        if self.state == "leading":
+            self._policy_offered.set()
+        else:
+            self._put_in_force()
+
+    def confirm_policy(self, version: int) -> None:
+        """The board says now that ``version`` stands: the policy in force, if it is that, is as of now."""
+        if version == self.terms.policy_version:
+            self.terms.policy_as_of = self.terms.now() // 1000 * 1000
+
+    def _put_in_force(self) -> None:
+        if self._offered is None:
+            return
+        self.terms.policy, self.terms.policy_version = self._offered
+        self.terms.policy_as_of = self.terms.now() // 1000 * 1000
+        self._offered = None
+        self.folded.keep_for(self.terms.policy)
+
     async def run(self) -> None:
-        """Judge until `stop`. Raises LedgerError where the ledger is unsound: then nothing may be promoted."""
+        """Judge until `stop`. Raises LedgerError where the ledger is unsound and there is no spill for closes."""
         fenced = False
-        while not self._stop.is_set():
-            try:
-                await self.link.restored()
-                await self._recover()
-                if fenced:
-                    await self._stand_by()
-                fenced = False
-                if not self._stop.is_set():
-                    await self._lead()
-            except Fenced as error:
-                fenced = True
-                self.counters.fenced += 1
-                self.log("fenced", {"why": str(error)})
-            except Refused as error:
-                self.counters.interrupted += 1
-                await self._outlast(error)
-            except Interrupted as error:
-                self.counters.interrupted += 1
-                self.log("interrupted", {"why": str(error)})
-                await asyncio.sleep(0.05)  # not a tight loop against a server that is restarting
+        async with self._hearing():
+            while not self._stop.is_set():
+                try:
+                    await self.link.restored()
+                    await self._recover()
+                    if fenced:
+                        await self._stand_by()
+                    fenced = False
+                    if not self._stop.is_set():
+                        await self._lead()
+                except Fenced as error:
+                    fenced = True
+                    self.counters.fenced += 1
+                    self.log("fenced", {"why": str(error)})
+                except LedgerError as error:
+                    if self._straight is None or self.terms.event_clock:
+                        raise
+                    fenced = await self._outlast(error)
+                except Interrupted as error:
+                    fenced = await self._broken_off(error)
         self.state = "stopped"
+
+    async def _broken_off(self, error: Interrupted) -> bool:
+        """Decide between trying again at once and an outage. True where another gate turns out to lead."""
+        self.counters.interrupted += 1
+        refused = isinstance(error, Refused) and not isinstance(error, Contended)
+        if refused or self._unable():
+            return await self._outlast(error)
+        self.log("interrupted", {"why": str(error)})
+        self._promotion.abandon()
+        await asyncio.sleep(0.05)  # not a tight loop against a server that is restarting
+        return False
+
+    def _unable(self) -> bool:
+        since = self._unable_since
+        return self.link.connected and since is not None and asyncio.get_running_loop().time() - since > UNABLE_SECONDS
 
     # -- recover -----------------------------------------------------------------------------------------------------
 
     async def _recover(self) -> None:
         """Rebuild position, memory and open promises from the ledger."""
         self.state = "recovering"
-        await self._recover_position()
-
-    async def _recover_position(self) -> None:
+        if self._unable_since is None:
+            self._unable_since = asyncio.get_running_loop().time()
         self.counters.recoveries += 1
-        self._abandon()
-        self.folded = await recover(self.link, self.terms)
+        self._put_in_force()
+        self._promotion.abandon()
+        self._go_on_from(await recover(self.link, self.terms))
         self.log("recovered", {"index": self.position.index, "cursor": self.position.cursor})
-
-    def _abandon(self) -> None:
-        """Drop what was in flight: the ledger knows what became of it."""
-        for under_way in (*self._records, *self._signals):
-            give_up(under_way.future)
-        self._records.clear()
-        self._signals.clear()
-        self._room = asyncio.Semaphore(IN_FLIGHT)
-        self._appending = asyncio.Lock()
 
     # -- outage ------------------------------------------------------------------------------------------------------
 
-    async def _outlast(self, refusal: Refused) -> None:
-        """The ledger takes no records: let closes through, kept on disk, until it does again."""
+    async def _outlast(self, error: Exception) -> bool:
+        """Let closes through, kept on disk, until records are taken again. True where another gate takes them."""
         self.state = "ledger unavailable"
-        self.log("ALARM: the ledger takes no records; entries are blocked, closes live", {"why": str(refusal)})
+        self.counters.outages += 1
+        self.log("ALARM: nothing can be recorded; entries are blocked, closes live", {"why": str(error)})
+        under_way: list[Promise] = [*self._promotion.promises(), *self.folded.open.values()]
+        self._promotion.abandon()
+        if self._straight is None or self.terms.event_clock:
+            await asyncio.sleep(PROBE_SECONDS)
+            return False
+        self._outage = Outage(self.link, self.terms, self._straight, lambda: recover(self.link, self.terms), str(error))
         try:
-            await self._recover_position()
-            if self._straight is None:
-                await asyncio.sleep(PROBE_SECONDS)
-                return
-            outage = Outage(self.link, self.terms, self._straight, self.folded)
-            await first_failure(outage.last(self._stop), self._watch())
-        except (Interrupted, Fenced) as error:
-            self.log("interrupted", {"why": str(error)})
-            await asyncio.sleep(0.05)
+            for heard in self.witness.unread():
+                await self._consider(heard.subject, heard.headers, heard.data)
+            await self._outage.last(under_way, self._stop)
+        except Fenced as fenced:
+            self.log("fenced", {"why": str(fenced)})
+            return True
+        finally:
+            self._outage = None
+            self._unable_since = None
+        return False
+
+    async def _consider(self, subject: str, headers: Mapping[str, str], data: bytes) -> bool:
+        if self._straight is None:
+            return False
+        receipt = wire.receive(0, subject, data, headers, self.terms.now())
+        return await self._straight.consider(receipt, self.folded.memory)
 
     # -- stand by ----------------------------------------------------------------------------------------------------
 
     async def _stand_by(self) -> None:
-        """Follow the ledger while another gate leads; return when an intent waits and the ledger does not move."""
+        """Follow the ledger while another gate leads; return when something waits and the ledger does not move."""
         self.state = "standing by"
         async with self.link.read(subjects.ledger_stream(self.terms.book), self.position.index + 1) as reader:
+            self._unable_since = None
 
             async def follow() -> None:
                 async for batch in reader.batches():
@@ -201,37 +248,100 @@ class Gate:
             await first_failure(follow(), self._until_leader_is_silent(), self._watch())
 
     async def _until_leader_is_silent(self) -> None:
+        """Return when an intent waits, or a promise that nobody settles, and the ledger has not moved for a while."""
         loop = asyncio.get_running_loop()
-        seen, since = self.position.cursor, loop.time()
+        seen, since = self.position.index, loop.time()
         while not self._stop.is_set():
-            last = (await self.link.state(subjects.INTENTS_STREAM)).last
-            if last <= self.position.cursor or self.position.cursor != seen:
-                seen, since = self.position.cursor, loop.time()
-            elif loop.time() - since > TAKE_OVER_SECONDS:
-                return
+            if self.position.index != seen:
+                seen, since = self.position.index, loop.time()
+            still = loop.time() - since
+            if await self._intent_waits():
+                if still > TAKE_OVER_SECONDS:
+                    return
+            elif not self.folded.open:
+                since = loop.time()
+            elif still > UNSETTLED_SECONDS:
+                if await self._promise_waits():
+                    return
+                if self.position.index == seen:
+                    self.folded.open.clear()
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _intent_waits(self) -> bool:
+        return (await self.link.state(subjects.INTENTS_STREAM)).last > self.position.cursor
+
+    async def _promise_waits(self) -> bool:
+        """Whether the outbox holds fewer settlements than the ledger promises: the gate that recorded one has died."""
+        outbox = await self.link.state(subjects.outbox_stream(self.terms.book))
+        return outbox.last < self.position.totals.promising
 
     # -- lead --------------------------------------------------------------------------------------------------------
 
     async def _lead(self) -> None:
         """Judge what comes, until stopped, fenced or interrupted."""
         self.state = "leading"
+        self.witness = Witness(given_up=self.witness.given_up)
+        self._put_in_force()
         if self.position.policy_revision != self.terms.policy.revision:
-            policy = self.terms.policy
-            await self._record_now({"kind": "policy", "policy_revision": policy.revision, "policy": policy.content})
+            await self._writer.record(self._policy_record())
         await self._write_down_spilled()
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
-        if self.terms.event_clock:
-            await first_failure(self._judge(), self._promote(), self._confirm(), self._watch())
-            return
-        self._witness = Witness()
-        async with self.link.listening(subjects.INTENT_SUBJECTS, self._hear):
-            await first_failure(self._judge(), self._promote(), self._confirm(), self._watch(), self._compare())
+        promotion = self._promotion
+        together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
+        if not self.terms.event_clock:
+            together += [self._compare(), self._change_policy()]
+        await first_failure(*together)
+
+    def _policy_record(self) -> Content:
+        policy, version = self.terms.policy, self.terms.policy_version
+        content: Content = {"kind": "policy", "policy_revision": policy.revision, "policy": policy.content}
+        if version is not None:
+            content["policy_version"] = version
+        return content
+
+    async def _change_policy(self) -> None:
+        """Put each policy that is offered in force, and record it, before the next intent is judged."""
+        while True:
+            await self._policy_offered.wait()
+            self._policy_offered.clear()
+            await self._writer.room.acquire()
+            async with self._judging:
+                self._put_in_force()
+                if self.position.policy_revision != self.terms.policy.revision:
+                    await self._writer.append(self._policy_record(), lambda totals: totals)
+                else:
+                    self._writer.room.release()
+            self.log("policy", {"revision": self.terms.policy.revision, "version": self.terms.policy_version})
+
+    async def _write_down_spilled(self) -> None:
+        """What passed unrecorded during an outage goes into the ledger before anything else is judged."""
+        pending = [] if self._straight is None else await self._straight.pending()
+        for kept in pending:
+            content = written_down(kept)
+            if spilled_key(content) not in self.folded.spilled:
+                await self._writer.record(dict(content))
+                self.folded.take_spilled(content)
+        if self._straight is not None and pending:
+            self._straight.clear()
+            self.log("spilled closes are written down", {"closes": len(pending)})
 
     # -- witness -----------------------------------------------------------------------------------------------------
 
+    @contextlib.asynccontextmanager
+    async def _hearing(self) -> AsyncIterator[None]:
+        """Hear intents as they are published, beside the stream. A recording is not heard: it has no present."""
+        if self.terms.event_clock:
+            yield
+            return
+        await self.link.restored()
+        async with self.link.listening(subjects.INTENT_SUBJECTS, self._hear):
+            yield
+
     async def _hear(self, subject: str, headers: Mapping[str, str], data: bytes) -> None:
-        self._witness.hear(subject, headers, data, asyncio.get_running_loop().time())
+        if self._outage is not None:
+            await self._consider(subject, headers, data)
+        elif self.state != "standing by":
+            self.witness.hear(subject, headers, data, asyncio.get_running_loop().time())
 
     async def _compare(self) -> None:
         """Look for intents that were published and never stored; let the closes among them through."""
@@ -239,61 +349,43 @@ class Gate:
         while True:
             await asyncio.sleep(OVERDUE_SECONDS / 2)
             before = loop.time() - OVERDUE_SECONDS
-            if not self._witness.overdue(before):
+            if not self.witness.overdue(before):
                 continue
             if (await self.link.state(subjects.INTENTS_STREAM)).last > self.position.cursor:
                 continue  # there is more to read yet: it may be among it
-            missing = self._witness.uncaptured(before)
+            missing = self.witness.uncaptured(before)
             if missing:
                 await self._uncaptured(missing)
 
     async def _uncaptured(self, missing: list[Heard]) -> None:
         self.counters.uncaptured += len(missing)
         self.log("ALARM: the intent stream did not store what was published", {"intents": len(missing)})
-        if self._straight is None:
-            return
         passed = 0
         for heard in missing:
-            receipt = wire.receive(0, heard.subject, heard.data, heard.headers, self.terms.now())
-            passed += await self._straight.consider(receipt, self.folded)
+            passed += await self._consider(heard.subject, heard.headers, heard.data)
         if passed:
             msg = f"{passed} closes passed unrecorded: they must be written down"
             raise Interrupted(msg)
 
-    async def _record_now(self, content: Content) -> None:
-        """Append one record that judges nothing and wait for it, with nothing else in flight."""
-        position = self.position
-        made = entry(position, content, position.cursor, position.totals, self.terms.policy.revision)
-        await self.link.stored(subjects.ledger_subject(self.terms.book), made.body, made.headers)
-        self.folded.position = made.position
-
-    async def _write_down_spilled(self) -> None:
-        """What passed unrecorded during an outage goes into the ledger before anything else is judged."""
-        pending = self.spill.pending() if self.spill is not None else []
-        for kept in pending:
-            content = record.decode(kept)
-            await self._record_now(dict(content))
-            remembered = remembered_of(content)
-            if remembered is not None:
-                self.folded.memory.fold(remembered)
-        if self.spill is not None and pending:
-            self.spill.clear()
-            self.log("spilled closes are written down", {"closes": len(pending)})
+    # -- judge -------------------------------------------------------------------------------------------------------
 
     async def _judge(self) -> None:
         """Keep or expire the promises found open, then read intents from the cursor on and append a record for each."""
+        writer = self._writer
         for promise in list(self.folded.open.values()):
-            await self._room.acquire()
-            await self._send(promise)
+            await writer.room.acquire()
+            await self._promotion.send(promise)
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
+            self._unable_since = None
             async for batch in reader.batches():
                 for message in batch:
                     if self._stop.is_set():
                         await asyncio.Future()  # nothing new; `_watch` ends us once what is under way is settled
                     if message.sequence > self.position.cursor + 1:
                         await self._gap(message.sequence)
-                    await self._room.acquire()
-                    await self._take(message)
+                    await writer.room.acquire()
+                    async with self._judging:
+                        await self._take(message)
 
     async def _gap(self, upto: int) -> None:
         """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
@@ -301,26 +393,27 @@ class Gate:
         count = last - first + 1
         self.counters.gaps += count
         self.log("gap", {"from": first, "to": last})
-        await self._room.acquire()
+        await self._writer.room.acquire()
         content: Content = {"kind": "gap", "from": first, "to": last, "count": count}
-        await self._append(content, lambda totals: totals._replace(gap=totals.gap + count), cursor=last)
+        await self._writer.append(content, lambda totals: totals._replace(gap=totals.gap + count), cursor=last)
 
     async def _take(self, message: Delivered) -> None:
         if not self.terms.event_clock:
-            self._witness.read(message.subject, message.data, asyncio.get_running_loop().time())
+            self.witness.read(message.subject, message.data, asyncio.get_running_loop().time())
         receipt = self._receive(message)
         now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
         decision = self._decide(receipt, now)
+        content = content_of(decision)
         self.counters.judged += 1
         self.counters.traces_dropped += receipt.trace.dropped
         if decision.receipt.undecodable is not None:
-            await self._quarantine(receipt)
+            await quarantine(self.link, self.terms, self.counters, self.log, receipt, content)
         remembered = remember(decision)
         if remembered is not None:
             self.folded.memory.fold(remembered)
         kind = decision.verdict.kind
-        await self._append(
-            content_of(decision),
+        await self._writer.append(
+            content,
             lambda totals: totals.judged(kind),
             cursor=receipt.sequence,
             promise=promise_made(decision),
@@ -330,11 +423,15 @@ class Gate:
     def _decide(self, receipt: Receipt, now: Instant) -> Decision:
         """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
         try:
-            return decide(self.terms.book, receipt, self.folded.memory, self.terms.policy, now)
+            return self._judged(receipt, now)
         except Exception as error:  # noqa: BLE001  whatever it is, it is our fault and must not be fatal
             self.log("ALARM: an intent could not be judged", {"sequence": receipt.sequence, "error": repr(error)})
             unjudged = replace(receipt, body=None, undecodable=f"our fault: judging it raised {type(error).__name__}")
-            return decide(self.terms.book, unjudged, self.folded.memory, self.terms.policy, now)
+            return self._judged(unjudged, now)
+
+    def _judged(self, receipt: Receipt, now: Instant) -> Decision:
+        terms = self.terms
+        return decide(terms.book, receipt, self.folded.memory, terms.policy, now, terms.policy_as_of)
 
     def _receive(self, message: Delivered) -> Receipt:
         arrived_at = message.stored_at // 1000 * 1000
@@ -343,149 +440,17 @@ class Gate:
             arrived_at = parse_instant(recorded) if recorded else arrived_at
         return wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
 
-    async def _quarantine(self, receipt: Receipt) -> None:
-        """Keep the raw bytes before the decision that refers to them. A second gate finds them already kept."""
-        self.counters.quarantined += 1
-        room = self.link.max_payload - 1024
-        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Cio-Subject": receipt.subject[:512]}
-        if len(receipt.payload) > room:
-            headers["Cio-Cut-To"] = str(room)
-        subject = subjects.quarantine_subject(self.terms.book, receipt.sequence)
-        try:
-            await self.link.stored(subject, receipt.payload[:room], headers)
-        except Fenced:
-            self.counters.already_settled += 1
-
-    async def _append(
-        self,
-        content: Content,
-        count: Callable[[Totals], Totals],
-        *,
-        cursor: int | None = None,
-        promise: Promise | None = None,
-        measured: str = "",
-    ) -> None:
-        """Send one record, fenced, without waiting. It holds one place of `_room` until it is settled.
-
-        One at a time: the position a record continues must be the one that the record sent before it left behind.
-        """
-        async with self._appending:
-            position = self.position
-            made = entry(
-                position,
-                content,
-                position.cursor if cursor is None else cursor,
-                count(position.totals),
-                self.terms.policy.revision,
-                measured,
-                settled=self.folded.settled,
-            )
-            self.folded.position = made.position
-            if promise is not None:
-                promise.index = made.position.index
-                self.folded.open[promise.sequence] = promise
-            future = await self.link.append(subjects.ledger_subject(self.terms.book), made.body, made.headers)
-            now = asyncio.get_running_loop().time()
-            self._records.append(_UnderWay(future, now, made.position.index, promise))
-            self._sent.set()
-
-    # -- promote -----------------------------------------------------------------------------------------------------
-
-    async def _promote(self) -> None:
-        """As each record is acknowledged, in order, send its signal."""
-        while True:
-            if not self._records:
-                self._sent.clear()
-                await self._sent.wait()
-            under_way = self._records[0]
-            await under_way.future
-            if under_way.promise is not None:
-                await self._send(under_way.promise)
-            else:
-                self._settle_to(under_way.index)
-                self._room.release()
-            self._records.popleft()
-
-    async def _send(self, promise: Promise) -> None:
-        if too_late(self.terms, promise):
-            if not await self._expire(promise):
-                self._room.release()
-            return
-        subject, body, headers = signal_message(self.terms, promise)
-        future = await self.link.append(subject, body, headers)
-        now = asyncio.get_running_loop().time()
-        self._signals.append(_UnderWay(future, now, promise.index, promise))
-        self._promised.set()
-
-    async def _confirm(self) -> None:
-        """As each signal is acknowledged, in order, count its promise as kept."""
-        while True:
-            if not self._signals:
-                self._promised.clear()
-                await self._promised.wait()
-            under_way = self._signals[0]
-            expired = False
-            try:
-                await under_way.future
-                self.counters.promoted += 1
-            except Fenced:
-                expired = under_way.promise is not None and await self._settled_before(under_way.promise)
-            if under_way.promise is not None:
-                self.folded.open.pop(under_way.promise.sequence, None)
-            self._settle_to(under_way.index)
-            self._signals.popleft()
-            if not expired:  # the record of an expiry holds the place until it is acknowledged
-                self._room.release()
-
-    def _settle_to(self, index: int) -> None:
-        """Move the mark below which every promise is settled: up to before the oldest open one."""
-        oldest = next(iter(self.folded.open.values()), None)
-        mark = index if oldest is None else oldest.index - 1
-        self.folded.settled = max(self.folded.settled, mark)
-
-    async def _expire(self, promise: Promise) -> bool:
-        """Bar the signal for good, then record that it expired. False where its signal was sent before: that stands."""
-        subject = subjects.outbox_expired(self.terms.book, promise.sequence)
-        try:
-            await self.link.stored(subject, b"", settlement(self.terms.book, promise.sequence))
-        except Fenced:
-            return await self._settled_before(promise)
-        await self._record_expiry(promise)
-        return True
-
-    async def _settled_before(self, promise: Promise) -> bool:
-        """What settled ``promise`` before us stands; an expiry is recorded if it is not yet (then True)."""
-        self.counters.already_settled += 1
-        stands = await self.link.last(
-            subjects.outbox_stream(self.terms.book), subjects.outbox_settlement(self.terms.book, promise.sequence)
-        )
-        if stands is None or not stands.subject.endswith(EXPIRED):
-            self.folded.open.pop(promise.sequence, None)
-            return False
-        await self._record_expiry(promise)
-        return True
-
-    async def _record_expiry(self, promise: Promise) -> None:
-        self.counters.expired += 1
-        self.folded.open.pop(promise.sequence, None)
-        content: Content = {
-            "kind": "expired",
-            "sequence": promise.sequence,
-            "decision_id": promise.decision_id,
-            "at": iso(self.terms.now()),
-        }
-        await self._append(content, lambda totals: totals._replace(expired=totals.expired + 1))
-
     # -- watch -------------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Break off when the connection is lost or an acknowledgement stalls; return once stopped and settled."""
-        loop = asyncio.get_running_loop()
-        while not (self._stop.is_set() and not self._records and not self._signals):
-            for under_way in (*list(self._records)[:1], *list(self._signals)[:1]):
-                if loop.time() - under_way.since > STALL_SECONDS:
-                    msg = f"no acknowledgement for {STALL_SECONDS:g} s"
-                    raise Interrupted(msg)
+        waited: dict[UnderWay, int] = {}
+        while not (self._stop.is_set() and self.idle):
+            # Looks are counted, not time: a process that was paused has not waited for anything.
+            waited = {oldest: waited.get(oldest, 0) + 1 for oldest in self._promotion.oldest()}
+            if any(looks * _POLL_SECONDS > STALL_SECONDS for looks in waited.values()):
+                msg = f"no acknowledgement for {STALL_SECONDS:g} s"
+                raise Refused(msg)
             if self.link.lost.is_set():
                 msg = "connection lost"
                 raise Interrupted(msg)

@@ -1,6 +1,6 @@
 """The link to NATS: one connection, its streams, ordered reading and pipelined, fenced publishing.
 
-``link``, ``reader``, ``acks`` and ``trouble`` are the only rooms that import ``nats``; its exceptions stop here.
+``client``, ``link``, ``reader``, ``acks`` and ``trouble`` alone import ``nats``; its exceptions stop here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.js.api import (
+    DiscardPolicy,
     RePublish,
     RetentionPolicy,
     StorageType,
@@ -23,8 +23,9 @@ from nats.js.api import (
 
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.acks import AckPipe
+from petrosa_cio.core.nats.client import SturdyClient, is_refusal
 from petrosa_cio.core.nats.reader import Delivered, Reader
-from petrosa_cio.core.nats.trouble import Interrupted, mapped
+from petrosa_cio.core.nats.trouble import Interrupted, NoSuchStream, mapped
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 
 DAY_SECONDS = 86_400.0
+NO_SUCH_STREAM = 10059
+ANSWER_SECONDS = 2.0
+"""JetStream answers within milliseconds; one that has not answered this long is taken for unavailable."""
+
 _PRIVATE = re.compile(r"(?<=://).*@|^[^/]*@")
 
 
@@ -64,21 +69,28 @@ class _Events:
     """What the client tells of its connection; reported while it is ``open``: before, each failure is an attempt."""
 
     report: Callable[[str], None]
+    client: SturdyClient = field(default_factory=SturdyClient)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     open: bool = False
     last_error: str = ""
+    refused: bool = False
 
     async def disconnected(self) -> None:
         self.lost.set()
+        self.client.forget_unsent()
         if self.open:
             self.report("disconnected")
 
     async def reconnected(self) -> None:
+        self.refused = False
         if self.open:
             self.report("reconnected")
 
     async def errored(self, error: Exception) -> None:
-        self.last_error = str(error) or type(error).__name__
+        # A server that refuses us closes the connection as well, and either may be seen first: the refusal is the news.
+        if is_refusal(error) or not self.refused:
+            self.last_error = str(error) or type(error).__name__
+        self.refused = self.refused or is_refusal(error)
         if self.open:
             self.report(f"error: {self.last_error}")
 
@@ -88,7 +100,7 @@ class Link:
 
     def __init__(self, client: Client, events: _Events) -> None:
         self._client = client
-        self._js: JetStreamContext = client.jetstream(timeout=5)
+        self._js: JetStreamContext = client.jetstream(timeout=ANSWER_SECONDS)
         self._acks: AckPipe | None = None
         self._events = events
         self.lost = events.lost
@@ -110,12 +122,13 @@ class Link:
             async with asyncio.timeout(patience):
                 while True:
                     try:
-                        client = await nats.connect(
+                        client = events.client = SturdyClient()
+                        await client.connect(
                             servers,
                             name=name,
                             user_credentials=credentials,
                             max_reconnect_attempts=-1,
-                            reconnect_time_wait=0.05,
+                            reconnect_time_wait=0.05,  # type: ignore[arg-type]  # it sleeps for fractions as well
                             connect_timeout=2,
                             ping_interval=5,
                             max_outstanding_pings=2,
@@ -136,9 +149,10 @@ class Link:
             raise BusError(msg) from error
         except TimeoutError as error:
             why = f" ({events.last_error})" if events.last_error else ""
-            msg = f"cannot reach NATS at {_public(url)} within {patience:g} s{why}"
+            what = "refused by" if events.refused else "cannot reach"
+            msg = f"{what} NATS at {_public(url)} within {patience:g} s{why}"
             raise BusError(msg) from error
-        events.open = True
+        events.open, events.refused = True, False
         return cls(client, events)
 
     @property
@@ -258,11 +272,17 @@ class Link:
         return StreamState(info.state.first_seq, info.state.last_seq, info.state.messages)
 
     async def last(self, stream: str, subject: str) -> Delivered | None:
-        """The last message on ``subject``, asked of the stream's leader; None where there is none."""
+        """The last message on ``subject``, asked of the stream's leader; None where there is none.
+
+        Raises NoSuchStream where there is none: that is not an empty one.
+        """
         with mapped():
             try:
                 found = await self._js.get_last_msg(stream, subject)
-            except nats.js.errors.NotFoundError:
+            except nats.js.errors.NotFoundError as error:
+                if error.err_code == NO_SUCH_STREAM:
+                    msg = f"there is no stream {stream}"
+                    raise NoSuchStream(msg) from error
                 return None
         return Delivered(found.seq or 0, found.subject or subject, found.headers or {}, found.data or b"", 0)
 
@@ -299,7 +319,7 @@ class Link:
     async def stored(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
         """Publish to a stream and return the sequence. Raises Fenced where the expectation in ``headers`` fails."""
         with mapped():
-            ack = await self._js.publish(subject, data, headers=headers, timeout=5)
+            ack = await self._js.publish(subject, data, headers=headers, timeout=ANSWER_SECONDS)
         return ack.seq
 
     async def answer(self, subject: str, reply: Callable[[], Awaitable[bytes]]) -> None:
@@ -356,13 +376,57 @@ class Link:
             await bucket.put(key, value)
 
     async def anchored(self, key: str) -> list[bytes]:
-        """Every value still kept under ``key``, oldest first; empty where nothing was anchored."""
-        with mapped():
-            try:
-                bucket = await self._js.key_value(subjects.HEADS_BUCKET)
-                return [entry.value for entry in await bucket.history(key) if entry.value is not None]
-            except (nats.js.errors.NotFoundError, nats.js.errors.NoKeysError):
-                return []
+        """Every value still kept under ``key``, oldest first; empty where nothing was anchored.
+
+        By our own reader: the client's key-value history says now and then that there is nothing.
+        """
+        stream, subject = f"KV_{subjects.HEADS_BUCKET}", f"$KV.{subjects.HEADS_BUCKET}.{key}"
+        try:
+            last = await self.last(stream, subject)
+        except NoSuchStream:
+            return []
+        found: list[bytes] = []
+        if last is not None:
+            async with self.read(stream, 1) as reader:
+                async for batch in reader.batches():
+                    found += [message.data for message in batch if message.subject == subject]
+                    if batch[-1].sequence >= last.sequence:
+                        break
+        return found
+
+    @property
+    def restorations(self) -> int:
+        """How often the connection was restored: what was opened under another count has been cut off since."""
+        return int(self._client.stats["reconnects"])
+
+    async def stands(self) -> int:
+        """Wait until the connection stands, and return `restorations`; `lost` is left to whoever else looks at it.
+
+        Raises BusError once the link was closed.
+        """
+        while not self._client.is_connected:
+            if self._client.is_closed:
+                msg = "the connection to NATS was closed"
+                raise BusError(msg)
+            await asyncio.sleep(0.02)
+        return self.restorations
+
+    async def ensure_bucket(self, bucket: str, description: str, history: int, replicas: int) -> None:
+        """Create a key-value bucket that keeps ``history`` values of each key, or have its copies as wanted."""
+        await self._ensure(
+            StreamConfig(
+                name=f"KV_{bucket}",
+                description=description,
+                subjects=[f"$KV.{bucket}.>"],
+                max_age=0,
+                max_msgs_per_subject=history,
+                duplicate_window=120,
+                discard=DiscardPolicy.NEW,
+                allow_rollup_hdrs=True,
+                deny_delete=True,
+                num_replicas=replicas,
+            )
+        )
 
     def read(self, stream: str, start: int) -> Reader:
         """A reader of ``stream`` from sequence ``start`` on, in order, without acknowledgement."""

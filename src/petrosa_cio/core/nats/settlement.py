@@ -33,6 +33,11 @@ def signal_message(terms: GateTerms, promise: Promise) -> tuple[str, bytes, dict
     return subjects.outbox_signal(terms.book, promise.sequence, token), body, headers
 
 
+def expiry_message(terms: GateTerms, promise: Promise) -> tuple[str, bytes, dict[str, str]]:
+    """Subject, body and headers of the outbox message that bars the signal of ``promise`` for good."""
+    return subjects.outbox_expired(terms.book, promise.sequence), b"", settlement(terms.book, promise.sequence)
+
+
 def settlement(book: str, sequence: int) -> dict[str, str]:
     """Expectation under which an intent is settled at most once, by a signal or by an expiry."""
     return {

@@ -11,6 +11,8 @@ INTENT_SUBJECTS = ("intent.>", "cio.intent.>")
 QUARANTINE_STREAM = "CIO_QUARANTINE"
 QUARANTINE_SUBJECTS = ("cio.quarantine.>",)
 HEADS_BUCKET = "cio-heads"
+POLICY_BUCKET = "cio-policy"
+POLICY_STREAM = f"KV_{POLICY_BUCKET}"
 
 PREV_HEADER = "Cio-Prev"
 MEASURED_HEADER = "Cio-Measured"
@@ -71,3 +73,8 @@ def quarantine_subject(book: str, sequence: int) -> str:
 def status_subject(book: str) -> str:
     """Request subject on which every gate of a book answers with its status."""
     return f"cio.status.{book}"
+
+
+def policy_subject(book: str) -> str:
+    """Subject under which the bucket of policies stores a book's. Raises SettingsError where ``book`` is no name."""
+    return f"$KV.{POLICY_BUCKET}.{check_book(book)}"

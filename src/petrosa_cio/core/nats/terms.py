@@ -15,9 +15,12 @@ IN_FLIGHT = 512
 """Records and signals under way at most; beyond it reading pauses and the stream holds what waits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GateTerms:
-    """What a gate is started with. ``event_clock`` (replay only): now is the recorded time, no timeout is enforced."""
+    """On which terms a gate works. ``event_clock`` (replay only): now is the recorded time, no timeout is enforced.
+
+    Only the policy changes while a gate runs, and only between two intents (`Gate.offer`).
+    """
 
     book: str
     policy: Policy
@@ -25,3 +28,7 @@ class GateTerms:
     event_clock: bool = False
     signal_subject: str = "signals.trading"
     """Where a ``close`` goes straight when the ledger takes no records."""
+    policy_version: int | None = None
+    """Number of the configuration version in force; None where the policy is a file that nobody can change."""
+    policy_as_of: Instant | None = None
+    """When the policy was last known to be the one in force; None where it is a file, which does not age."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WRONG_LAST_ID = 10070
 WRONG_LAST_SEQUENCE = 10071
+WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
 
 
 class Interrupted(BusError):
@@ -24,6 +25,14 @@ class Interrupted(BusError):
 
 class Refused(Interrupted):
     """A stream would not store a message (no room, no leader): the connection stands, the record does not."""
+
+
+class NoSuchStream(Refused):
+    """There is no stream of that name. That is not the same as one that holds nothing."""
+
+
+class Contended(Refused):
+    """A replicated stream has another message for the same subject under way, whose fate is open: ask again."""
 
 
 @contextlib.contextmanager
@@ -42,6 +51,8 @@ def refusal(code: int | None, description: str) -> BusError:
     """What an answer with this error code means."""
     if code in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE):
         return Fenced(description)
+    if code == WRONG_LAST_SEQUENCE_IN_FLIGHT:
+        return Contended(f"JetStream: {description}")
     return Refused(f"JetStream: {description}")
 
 

@@ -70,6 +70,10 @@ class Witness:
             del self._marks[key]  # read without being heard: it was published before we listened
         return False
 
+    def unread(self) -> list[Heard]:
+        """What was heard and is not read yet, oldest first."""
+        return [Heard(key[0], mark.headers, key[1]) for key, mark in self._marks.items() if mark.balance > 0]
+
     def uncaptured(self, before: float) -> list[Heard]:
         """Give up, and return, what was heard before that time and not read: ask only at the stream's end."""
         found: list[Heard] = []

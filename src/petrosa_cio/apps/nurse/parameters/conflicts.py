@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 CONFLICTS: tuple[Parameter, ...] = (
     Parameter(
@@ -33,6 +33,7 @@ CONFLICTS: tuple[Parameter, ...] = (
         when_to_change="Prefer first_come_first_served where strategies state confidence on scales of their own.",
         enforced_by="SIGNAL_CONFLICT",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="timeframe_conflict_resolution",
@@ -47,6 +48,7 @@ CONFLICTS: tuple[Parameter, ...] = (
         when_to_change="Follow the timeframe on which the strategies of the scope earn their money.",
         enforced_by="SIGNAL_CONFLICT",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="same_direction_conflict_resolution",
@@ -61,6 +63,7 @@ CONFLICTS: tuple[Parameter, ...] = (
         when_to_change="Tighten it where several strategies fire on the same move and sizes add up.",
         enforced_by="SIGNAL_CONFLICT",
         loosening=Loosening.DOWN,
+        engine=Engine.SCHEMA,
     ),
     Parameter(
         name="position_mode_aware_conflicts",
@@ -74,6 +77,7 @@ CONFLICTS: tuple[Parameter, ...] = (
         when_to_change="Switch it off where holding both sides only pays fees twice.",
         enforced_by="SIGNAL_CONFLICT",
         loosening=Loosening.UP,
+        engine=Engine.SCHEMA,
     ),
     Parameter(
         name="strategy_weights",
@@ -92,6 +96,7 @@ CONFLICTS: tuple[Parameter, ...] = (
         when_to_change="Shift weight towards strategies whose results, shadow ones included, have held up.",
         enforced_by="SIGNAL_CONFLICT",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="timeframe_weights",
@@ -121,5 +126,7 @@ CONFLICTS: tuple[Parameter, ...] = (
         when_to_change="Flatten it where fast strategies have proved as good as slow ones.",
         enforced_by="SIGNAL_CONFLICT",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
+        engine_shows={"1m": 0.5, "5m": 0.7, "15m": 0.8, "1h": 1.0, "4h": 1.2, "1d": 1.6},
     ),
 )

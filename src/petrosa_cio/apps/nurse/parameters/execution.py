@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 EXECUTION: tuple[Parameter, ...] = (
     Parameter(
@@ -18,6 +18,7 @@ EXECUTION: tuple[Parameter, ...] = (
         when_to_change="Stay with isolated unless positions are hedged against one another.",
         enforced_by="engine",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="default_order_type",
@@ -32,6 +33,7 @@ EXECUTION: tuple[Parameter, ...] = (
         when_to_change="Use limit where spread and fee matter more than being filled.",
         enforced_by="engine",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="time_in_force",
@@ -46,6 +48,7 @@ EXECUTION: tuple[Parameter, ...] = (
         when_to_change="Use IOC or FOK for signals that lose their worth quickly, GTX to earn the maker's fee.",
         enforced_by="engine",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="position_mode",
@@ -59,6 +62,7 @@ EXECUTION: tuple[Parameter, ...] = (
         when_to_change="Change it only while the account is flat, and at the exchange at the same time.",
         enforced_by="engine",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_retries",
@@ -73,6 +77,7 @@ EXECUTION: tuple[Parameter, ...] = (
         when_to_change="Lower it for short timeframes, where a late fill is worse than none.",
         enforced_by="engine",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_leverage",

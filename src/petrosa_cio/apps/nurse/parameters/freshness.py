@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 FRESHNESS: tuple[Parameter, ...] = (
     Parameter(
@@ -19,6 +19,7 @@ FRESHNESS: tuple[Parameter, ...] = (
         when_to_change="Lower it for short timeframes; above 300 it changes nothing, since the engine drops them.",
         enforced_by="STALE_INTENT",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_clock_skew_seconds",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 LIMITS: tuple[Parameter, ...] = (
     Parameter(
@@ -18,6 +18,7 @@ LIMITS: tuple[Parameter, ...] = (
         when_to_change="Lower it when positions tend to lose together.",
         enforced_by="MAX_CONCURRENT_POSITIONS",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_orders_global",
@@ -60,6 +61,7 @@ LIMITS: tuple[Parameter, ...] = (
         when_to_change="Lower it ahead of known events or while volatility is rising.",
         enforced_by="PORTFOLIO_EXPOSURE",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_symbol_exposure_pct",
@@ -103,6 +105,7 @@ LIMITS: tuple[Parameter, ...] = (
         when_to_change="Lower it where stops lie far from entry or the symbol gaps.",
         enforced_by="LEVERAGE_BOUND",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_leverage_bound",
@@ -117,6 +120,7 @@ LIMITS: tuple[Parameter, ...] = (
         when_to_change="Lower it to bound leverage everywhere at once, whatever single scopes say.",
         enforced_by="LEVERAGE_BOUND",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="portfolio_leverage_cap",
@@ -131,6 +135,7 @@ LIMITS: tuple[Parameter, ...] = (
         when_to_change="Set it when several leveraged positions are commonly open together.",
         enforced_by="PORTFOLIO_LEVERAGE",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="leverage_breach_alert_threshold",
@@ -145,5 +150,6 @@ LIMITS: tuple[Parameter, ...] = (
         when_to_change="Lower it after an incident; raise it only when repeated breaches proved harmless.",
         enforced_by="alerts",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 LOSSES: tuple[Parameter, ...] = (
     Parameter(
@@ -18,6 +18,7 @@ LOSSES: tuple[Parameter, ...] = (
         when_to_change="Set it to what may be lost in one day without changing how the account is run.",
         enforced_by="DAILY_LOSS",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_drawdown_pct",
@@ -90,6 +91,7 @@ LOSSES: tuple[Parameter, ...] = (
         when_to_change="Keep it well above a busy normal day and far below what a runaway strategy sends.",
         enforced_by="DAILY_TRADES",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_orders_per_minute",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 MARKET: tuple[Parameter, ...] = (
     Parameter(
@@ -76,6 +76,7 @@ MARKET: tuple[Parameter, ...] = (
         when_to_change="Raise it for volatile symbols, by what the move between decision and fill really is.",
         enforced_by="PRICE_COLLAR",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_spread_bps",

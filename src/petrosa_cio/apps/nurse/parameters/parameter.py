@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Flag, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +40,18 @@ class Loosening(StrEnum):
     """A lower value admits more risk."""
     NEITHER = "neither"
     """Values cannot be ordered by risk."""
+
+
+class Engine(Flag):
+    """Which of its two tables the execution engine keeps a parameter in; see `petrosa_cio.apps.nurse.defaults`."""
+
+    ABSENT = 0
+    """The engine does not know the parameter: it is ours."""
+    DEFAULTS = 1
+    """Its runtime defaults: a resolved configuration holds the parameter."""
+    SCHEMA = 2
+    """Its schema: the parameter can be discovered, and set."""
+    BOTH = 3
 
 
 _TYPES: Mapping[Kind, tuple[type[object], ...]] = {
@@ -115,6 +128,28 @@ class Parameter:
     allowed: tuple[str, ...] = ()
     """Words a string, or each element of a list, must be one of; empty where any is accepted."""
     nullable: bool = False
+    engine: Engine = Engine.ABSENT
+    engine_shows: Json = None
+    """Default that the engine's schema names, where it is not ``default``; else None."""
+
+    def content(self) -> dict[str, Json]:
+        """Everything about it, as discovery shows it."""
+        return {
+            "name": self.name,
+            "type": self.kind.value,
+            "unit": self.unit,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "allowed": list(self.allowed),
+            "nullable": self.nullable,
+            "default": deepcopy(self.default),
+            "description": self.description,
+            "example": deepcopy(self.example),
+            "impact": self.impact,
+            "when_to_change": self.when_to_change,
+            "enforced_by": self.enforced_by,
+            "loosening": self.loosening.value,
+        }
 
     def faults(self, value: Json) -> tuple[str, ...]:
         """Return everything that is wrong with ``value``, none where it can be used. Never raises.

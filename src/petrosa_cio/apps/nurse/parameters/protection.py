@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 PROTECTION: tuple[Parameter, ...] = (
     Parameter(
@@ -18,6 +18,7 @@ PROTECTION: tuple[Parameter, ...] = (
         when_to_change="Match it to the symbol's normal swing over the holding time of the strategy.",
         enforced_by="engine",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="take_profit_pct",
@@ -32,6 +33,7 @@ PROTECTION: tuple[Parameter, ...] = (
         when_to_change="Keep it a sensible multiple of `stop_loss_pct` after costs.",
         enforced_by="engine",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="require_stop_loss",

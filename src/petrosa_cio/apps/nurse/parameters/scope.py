@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 SCOPE: tuple[Parameter, ...] = (
     Parameter(
@@ -16,6 +16,7 @@ SCOPE: tuple[Parameter, ...] = (
         when_to_change="Switch a symbol, side or strategy off while something about it is being looked into.",
         enforced_by="SCOPE_DISABLED",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="risk_management_enabled",
@@ -29,6 +30,7 @@ SCOPE: tuple[Parameter, ...] = (
         when_to_change="Leave it on; to relax one control, change that control's own parameter.",
         enforced_by="RISK_DISABLED",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="require_manual_approval",
@@ -53,6 +55,7 @@ SCOPE: tuple[Parameter, ...] = (
         when_to_change="Name the symbols whose depth and behaviour are known before real money is at stake.",
         enforced_by="SYMBOL_NOT_ALLOWED",
         loosening=Loosening.UP,
+        engine=Engine.DEFAULTS,
     ),
     Parameter(
         name="allowed_strategies",
@@ -104,6 +107,7 @@ SCOPE: tuple[Parameter, ...] = (
         when_to_change="Switch it off where only the short side of a strategy has earned its place.",
         enforced_by="SIDE_NOT_ALLOWED",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="enable_shorts",
@@ -116,6 +120,7 @@ SCOPE: tuple[Parameter, ...] = (
         when_to_change="Switch it off on symbols prone to squeezes or with dear funding.",
         enforced_by="SIDE_NOT_ALLOWED",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="min_confidence_threshold",
@@ -131,6 +136,7 @@ SCOPE: tuple[Parameter, ...] = (
         when_to_change="Raise it where the shadow ledger shows that low-confidence intents lose.",
         enforced_by="LOW_CONFIDENCE",
         loosening=Loosening.DOWN,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="llm_confidence_floor",

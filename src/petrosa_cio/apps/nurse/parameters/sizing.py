@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
+from petrosa_cio.apps.nurse.parameters.parameter import Engine, Kind, Loosening, Parameter
 
 SIZING: tuple[Parameter, ...] = (
     Parameter(
@@ -19,6 +19,7 @@ SIZING: tuple[Parameter, ...] = (
         "for more than 0.1.",
         enforced_by="POSITION_FRACTION",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="max_position_size_pct",
@@ -48,6 +49,7 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Raise it as the account grows and fills stay clean; lower it on thin symbols.",
         enforced_by="ORDER_TOO_LARGE",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="min_position_size_usd",
@@ -62,6 +64,7 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Raise it when fees take a noticeable share of small trades.",
         enforced_by="ORDER_TOO_SMALL",
         loosening=Loosening.DOWN,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="quantity_min",
@@ -104,6 +107,7 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Lower it to scale a whole scope down without touching its strategies.",
         enforced_by="engine",
         loosening=Loosening.UP,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="use_exchange_minimums",
@@ -118,6 +122,7 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Switch it off where an order larger than the strategy asked for is not acceptable.",
         enforced_by="EXCHANGE_FILTER",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="override_min_notional",
@@ -133,6 +138,7 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Set it only where the exchange's published filter is known to be wrong.",
         enforced_by="EXCHANGE_FILTER",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="override_min_qty",
@@ -148,6 +154,7 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Set it only where the exchange's published filter is known to be wrong.",
         enforced_by="EXCHANGE_FILTER",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
     Parameter(
         name="override_step_size",
@@ -163,5 +170,6 @@ SIZING: tuple[Parameter, ...] = (
         when_to_change="Set it only where the exchange's published filter is known to be wrong.",
         enforced_by="EXCHANGE_FILTER",
         loosening=Loosening.NEITHER,
+        engine=Engine.BOTH,
     ),
 )

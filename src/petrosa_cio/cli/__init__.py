@@ -1,12 +1,12 @@
 """The command line: arguments in, exit codes out.
 
 Exit codes: 0 done; 1 the answer is no (blocked, a broken chain, something lost or doubled, books out of balance);
-2 wrong arguments, settings, policy or recording; 3 the environment (NATS, store); 4 no such decision; 130 interrupted.
+2 wrong arguments, settings, policy or recording; 3 the environment (NATS, store); 4 no such decision, version or
+proposal; 5 kept, and waiting for a second person; 130 interrupted.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -15,11 +15,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petrosa_cio import __version__
+from petrosa_cio.cli.config import config
+from petrosa_cio.cli.options import (
+    ENVIRONMENT,
+    INTERRUPTED,
+    MISSING,
+    NO,
+    USAGE,
+    Book,
+    DataDir,
+    NatsUrl,
+    PolicyFile,
+    StoreDir,
+    run,
+)
 from petrosa_cio.errors import (
     BusError,
     CioError,
     LedgerError,
     NotFound,
+    PatchRefused,
     PolicyError,
     RecordingError,
     SettingsError,
@@ -28,11 +43,7 @@ from petrosa_cio.errors import (
 from petrosa_cio.settings import default_data_dir, described, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from petrosa_cio.bootstrap.stores import StorePlace
-
-NO, USAGE, ENVIRONMENT, MISSING, INTERRUPTED = 1, 2, 3, 4, 130
 
 _SETTINGS_HELP = "Production settings, all from the environment:\n\n" + "\n\n".join(
     f"{name} (default {default or 'none'}): {meaning}" for name, default, meaning in described()
@@ -41,20 +52,14 @@ _SETTINGS_HELP = "Production settings, all from the environment:\n\n" + "\n\n".j
 app = typer.Typer(
     name="petrosa-cio",
     help="The gate between trading intents and the execution engine.",
-    epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong input, 3 environment, 4 not found, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong input, 3 environment, 4 not found, 5 waits for a second "
+    "person, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-DataDir = Annotated[Path, typer.Option(help="Directory of the store, logs and the embedded server.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy file (JSON); see docs/policy.md.")]
-StoreDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Directory of the store; default: the store that the settings name.")
-]
-NatsUrl = Annotated[str | None, typer.Option(help="NATS server; default: the one `up` runs on the data directory.")]
-Book = Annotated[str, typer.Option(help="Book: an account whose intents are judged one after another.")]
+app.add_typer(config, name="config")
 
 
 def main() -> None:
@@ -77,7 +82,7 @@ def _code(error: CioError) -> int:
             return USAGE
         case NotFound():
             return MISSING
-        case LedgerError():
+        case LedgerError() | PatchRefused():
             return NO
         case BusError() | StoreError():
             return ENVIRONMENT
@@ -90,16 +95,6 @@ def _place(data_dir: Path | None) -> StorePlace:
     from petrosa_cio.bootstrap.stores import StorePlace, place_of
 
     return place_of(read_settings()) if data_dir is None else StorePlace(data_dir)
-
-
-def _run(coroutine: Coroutine[None, None, None]) -> None:
-    """Run on uvloop where there is one."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(coroutine)
-    else:
-        uvloop.run(coroutine)
 
 
 def _version(wanted: bool) -> None:
@@ -140,7 +135,7 @@ def up(
     logs.configure(json=False)
     screen = Screen()
     options = UpOptions(data_dir.resolve(), market, policy, ready_file, signal_subject)
-    _run(run_up(options, screen.say, (lambda _: None) if quiet else screen.decision))
+    run(run_up(options, screen.say, (lambda _: None) if quiet else screen.decision))
 
 
 @app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
@@ -152,7 +147,7 @@ def serve() -> None:
 
     settings = read_settings()
     logs.configure(json=settings.log_format == "json")
-    _run(run_serve(settings, Screen().say))
+    run(run_serve(settings, Screen().say))
 
 
 @app.command()
@@ -187,7 +182,7 @@ def replay(
         with screen.progress("intents decided") as progress:
             found.update(await run_replay(options, progress))
 
-    _run(work())
+    run(work())
     screen.summary(found)
     if found["lost"] or found["duplicated"] or found["decisions"] != found["intents"]:
         raise typer.Exit(NO)
@@ -213,7 +208,7 @@ def explain(
         finally:
             await store.close()
 
-    _run(ask())
+    run(ask())
     (story,) = stories
     Screen().story(story, as_json=as_json)
     if not (story.same_verdict and story.hash_holds):
@@ -244,7 +239,7 @@ def verify_ledger(
         finally:
             await store.close()
 
-    _run(walk())
+    run(walk())
     Screen().chains(reports)
     if not reports or any(report.breaks for report in reports):
         raise typer.Exit(NO)
@@ -264,7 +259,7 @@ def tail(
 
     screen = Screen()
     show = screen.record if as_json else screen.decision
-    _run(tail_at(address(data_dir, nats_url), book, show, from_start=from_start))
+    run(tail_at(address(data_dir, nats_url), book, show, from_start=from_start))
 
 
 @app.command()
@@ -283,7 +278,7 @@ def status(
     async def ask() -> None:
         found.update(await ask_status(address(data_dir, nats_url), book))
 
-    _run(ask())
+    run(ask())
     Screen().status(found, as_json=as_json)
     account = found.get("account")
     if not isinstance(account, dict) or not account.get("balanced"):
@@ -299,6 +294,7 @@ def gate(
     policy: PolicyFile = None,
     default_policy: Annotated[str, typer.Option()] = "embedded",
     event_clock: Annotated[bool, typer.Option("--event-clock")] = False,
+    governed: Annotated[bool, typer.Option("--governed")] = False,
     from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
 ) -> None:
     """Run one gate process; `up`, `serve` and `replay` start it."""
@@ -319,6 +315,8 @@ def gate(
             kept,
             settings.nats_credentials,
             data_dir=settings.data_dir,
+            governed=True,
+            redis_url=None if settings.redis_url is None else settings.redis_url.get_secret_value(),
         )
     else:
         default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
@@ -330,8 +328,42 @@ def gate(
             Retention(),
             event_clock=event_clock,
             data_dir=data_dir,
+            governed=governed,
         )
-    _run(run_gate(options))
+    run(run_gate(options))
+
+
+@app.command(hidden=True)
+def steward(
+    nats_url: Annotated[str, typer.Option()] = "",
+    book: Book = "main",
+    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    policy: PolicyFile = None,
+    default_policy: Annotated[str, typer.Option()] = "embedded",
+    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
+) -> None:
+    """Run one steward process; `up` and `serve` start it."""
+    from petrosa_cio.bootstrap import policies
+    from petrosa_cio.bootstrap.steward import StewardOptions, run_steward
+    from petrosa_cio.bootstrap.stores import StorePlace, place_of
+    from petrosa_cio.core import logs
+
+    logs.configure(json=True)
+    if from_settings:
+        settings = read_settings()
+        options = StewardOptions(
+            settings.nats_url,
+            settings.book,
+            place_of(settings),
+            policies.load(settings.policy_file, policies.PRODUCTION),
+            settings.replicas,
+            settings.nats_credentials,
+            None if settings.redis_url is None else settings.redis_url.get_secret_value(),
+        )
+    else:
+        default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
+        options = StewardOptions(nats_url, book, StorePlace(data_dir), policies.load(policy, default))
+    run(run_steward(options))
 
 
 @app.command(hidden=True)
@@ -352,7 +384,7 @@ def projector(
         options = ProjectorOptions(settings.nats_url, settings.book, place_of(settings), settings.nats_credentials)
     else:
         options = ProjectorOptions(nats_url, book, StorePlace(data_dir))
-    _run(run_projector(options))
+    run(run_projector(options))
 
 
 @app.command(hidden=True)
@@ -362,4 +394,4 @@ def samples(nats_url: Annotated[str, typer.Option()], market: Annotated[str, typ
     from petrosa_cio.core import logs
 
     logs.configure(json=True)
-    _run(run_market(nats_url, market))
+    run(run_market(nats_url, market))
