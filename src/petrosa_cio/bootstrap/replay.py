@@ -15,7 +15,7 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.models import iso
 from petrosa_cio.bootstrap.house import Wiring, start_book, until_judging
 from petrosa_cio.bootstrap.policies import REPLAY, load
-from petrosa_cio.bootstrap.projector import STORE_FILE
+from petrosa_cio.bootstrap.stores import STORE_FILE
 from petrosa_cio.core import logs
 from petrosa_cio.core.exchange.recording import merge, read_klines
 from petrosa_cio.core.nats import server, subjects
