@@ -37,6 +37,8 @@ check: setup ## Structure, style, types: the laws of the house
 
 bench: setup ## Measure against a bare forwarder in the same run
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/boards.py
+	$(BIN)/python bench/policy.py
 
 docs: setup ## Write the documents that are generated from the code
 	$(BIN)/python -m petrosa_cio.bootstrap.documents docs

@@ -277,11 +277,11 @@ def _cross_faults(scopes: Mapping[str, Values]) -> Iterator[str]:
 
 
 def _crossed(scopes: Mapping[str, Values], layers: list[str]) -> Iterator[str]:
-    values = default_values()
+    values = {name: PARAMETERS[name].default for pair in _ORDERED_PAIRS for name in pair}
     for layer in layers:
-        values.update(scopes[layer])
+        values.update((name, value) for name, value in scopes[layer].items() if name in values)
     for low, high in _ORDERED_PAIRS:
-        least, most = values.get(low), values.get(high)
+        least, most = values[low], values[high]
         if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
             setters = [layer for layer in layers if low in scopes[layer] or high in scopes[layer]]
             yield f"{' with '.join(setters) or DEFAULTS}: {low} ({least}) is above {high} ({most})"
