@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     )
     mongodb_uri: SecretStr | None = Field(
         default=None,
-        description="MongoDB to keep the query store in, mongodb:// or mongodb+srv://; without one it is a file in the "
-        "data directory. Never logged.",
+        description="MongoDB that keeps the query store and the configuration, mongodb:// or mongodb+srv:// with user "
+        "and password; without one they are files in the data directory. Never logged.",
     )
     mongodb_database: str = Field(
         default="petrosa_cio",

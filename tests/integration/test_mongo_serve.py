@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import PATIENT, Process, eventually, intent_bytes, ours, publish, run_cli, wait_until
 
-from petrosa_cio.bootstrap.stores import STORE_FILE
+import mongo_server
+from petrosa_cio.apps.nurse.record import decode
+from petrosa_cio.core.db.mongo.configs import MongoConfigs
 from petrosa_cio.core.db.mongo.decisions import MongoDecisions
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from mongo_server import MongoServer
+    from petrosa_cio.apps.nurse.models import Json
 
     Serve = Callable[..., Process]
 
@@ -55,70 +58,111 @@ def command_lines(directory: Path) -> str:
     return "".join(lines)
 
 
+async def contents(store: MongoDecisions) -> list[dict[str, Json]]:
+    return [decode(record.body) async for record in store.records("main")]
+
+
 async def test_what_serve_decides_is_explained_from_mongodb(
     mongo: MongoServer, client: Client, serve: Serve, tmp_path: Path
 ) -> None:
-    """Decisions and signals are carried into MongoDB, killed projector or not; no file is made beside it."""
+    """Decisions, signals and configuration are in MongoDB, killed projector or not; no store is made beside it."""
     address = mongo.fresh()
     settings = {"CIO_MONGODB_URI": address.uri, "CIO_MONGODB_DATABASE": address.database}
     serving = serve(**settings)
-    store = await MongoDecisions.open(address)
+    store, configs = await MongoDecisions.open(address), await MongoConfigs.open(address)
 
     async def carried(count: int) -> bool:
-        cursor = await store.cursor("main")
-        return cursor.ledger_index == count and cursor.outbox_sequence == count - 1
+        decided = [content["verdict"] for content in await contents(store) if content["kind"] == "decision"]
+        return decided == ["approved"] * count and (await store.cursor("main")).outbox_sequence == count
 
     await publish(client, [intent_bytes() for _ in range(20)])
-    await eventually(lambda: carried(21), "the policy and twenty decisions are carried")
+    await eventually(lambda: carried(20), "twenty decisions and signals are carried")
     killed = int((tmp_path / "run" / "projector.pid").read_text())
     Process(("kill", "-9", str(killed)), tmp_path / "kill.log").start().wait()
     await publish(client, [intent_bytes() for _ in range(20)])
-    await eventually(lambda: carried(41), "and twenty more by the next projector")
+    await eventually(lambda: carried(40), "and twenty more by the next projector")
     commands = command_lines(tmp_path)
     serving.send(signal.SIGTERM)
     assert serving.wait() == 0
 
-    bodies = [json.loads(record.body) async for record in store.records("main")]
+    last = (await contents(store))[-1]
+    head = await configs.head("main")
+    count = (await store.cursor("main")).ledger_index
     await store.close()
-    identity = bodies[-1]["decision_id"]
-    told = run_cli("explain", identity[:8], "--json", **settings)
+    await configs.close()
+    assert head is not None
+    assert head.revision == last["policy_revision"]
+    told = run_cli("explain", str(last["decision_id"])[:8], "--json", **settings)
     assert (told.code, told.err) == (0, "")
-    assert identity in told.out
     assert json.loads(told.out)["signal"] is not None
     verified = run_cli("verify-ledger", **settings)
     assert verified.code == 0
-    assert "41 records" in verified.out
+    assert f"{count} records" in verified.out
     assert run_cli("explain", "00000000deadbeef", **settings).code == 4
     assert run_cli("verify-ledger", "--data-dir", str(tmp_path), **settings).code == 3
-    assert not (tmp_path / STORE_FILE).exists()
-    assert commands.count("projector") == 1
+    assert list(tmp_path.glob("*.sqlite")) == []
+    assert "projector" in commands
+    assert "steward" in commands
     assert address.uri not in commands
-    assert "Traceback" not in (tmp_path / "logs" / "projector.log").read_text()
+    logs = "".join(path.read_text(errors="replace") for path in (tmp_path / "logs").iterdir())
+    assert "Traceback" not in logs
 
 
-async def test_without_its_mongodb_serve_judges_and_tells_no_password(
+async def test_while_mongodb_is_away_serve_judges_on(
     nats_server: NatsServer, client: Client, serve: Serve, tmp_path: Path
 ) -> None:
-    """A MongoDB that cannot be reached holds no decision up; the projector says where it looked, without password."""
+    """An outage of MongoDB holds no decision up: what is decided meanwhile is carried when it is back."""
+    kind = mongo_server.choose().kind
+    kind = mongo_server.NX if kind == mongo_server.URI else kind
+    server = mongo_server.start(kind, tmp_path / "mongo")
+    address = server.fresh()
+    try:
+        serving = serve(CIO_MONGODB_URI=address.uri, CIO_MONGODB_DATABASE=address.database)
+        server.kill()
+        await publish(client, [intent_bytes() for _ in range(5)])
+
+        async def promoted() -> bool:
+            asked = await asyncio.to_thread(run_cli, "status", "--nats-url", nats_server.url, "--json")
+            return bool(json.loads(asked.out)["account"]["promoted"] == 5)
+
+        await eventually(promoted, "five intents are promoted without a store")
+        server = mongo_server.start(kind, tmp_path / "mongo", int(address.uri.rpartition(":")[2]))
+        store = await MongoDecisions.open(address, read_only=True)
+
+        async def carried() -> bool:
+            kinds = [content["kind"] for content in await contents(store)]
+            return kinds.count("decision") == 5 and (await store.cursor("main")).outbox_sequence == 5
+
+        await eventually(carried, "they are carried afterwards", 40)
+        await store.close()
+        serving.send(signal.SIGTERM)
+        assert serving.wait() == 0
+    finally:
+        server.kill()
+
+
+def test_no_log_holds_the_password(nats_server: NatsServer, tmp_path: Path) -> None:
+    """Where MongoDB cannot be reached, everyone says where they looked, and nobody with which password."""
     uri = f"mongodb://joe:{SECRET}@127.0.0.1:1/"
-    serving = serve(CIO_MONGODB_URI=uri)
-    log = tmp_path / "logs" / "projector.log"
-    wait_until(lambda: "mongodb://127.0.0.1:1, database petrosa_cio" in log.read_text(), "it says so", 40)
-    commands = command_lines(tmp_path)
-    await publish(client, [intent_bytes()])
-
-    async def judged() -> bool:
-        asked = await asyncio.to_thread(run_cli, "status", "--nats-url", nats_server.url, "--json")
-        return bool(json.loads(asked.out)["account"]["promoted"] == 1)
-
-    await eventually(judged, "the intent is judged and promoted")
-    told = run_cli("explain", "00000000", CIO_MONGODB_URI=uri)
-    serving.send(signal.SIGTERM)
-    assert serving.wait() == 0
-    assert told.code == 3
+    settings = {"CIO_NATS_URL": nats_server.url, "CIO_DATA_DIR": str(tmp_path), "CIO_MONGODB_URI": uri}
+    serving = Process(ours("serve"), tmp_path / "serve.log", settings).start()
+    try:
+        for name in ("projector", "steward"):
+            log = tmp_path / "logs" / f"{name}.log"
+            wait_until(
+                lambda log=log: log.exists() and "mongodb://127.0.0.1:1, " in log.read_text(), f"{name} says", 40
+            )
+        commands = command_lines(tmp_path)
+        told = [run_cli("explain", "00000000", **settings), run_cli("config", "get", "--from-settings", **settings)]
+        serving.send(signal.SIGTERM)
+        assert serving.wait() == 0
+    finally:
+        serving.end()
+    assert [done.code for done in told] == [3, 3]
     written = [path.read_text(errors="replace") for path in tmp_path.rglob("*.log")]
-    assert "Traceback" not in "".join([*written, told.err])
-    assert SECRET not in "".join([*commands, *written, told.out, told.err])
+    said = "".join([commands, *written, *(done.out + done.err for done in told)])
+    assert SECRET not in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("uri", ["postgres://joe:tr0ub4dor-and-3@host", "tr0ub4dor-and-3", ""])

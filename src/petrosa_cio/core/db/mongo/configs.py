@@ -11,6 +11,7 @@ Collections: ``versions`` (``_id`` book/number); ``proposals``, which wait, and 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,7 @@ from petrosa_cio.apps.strategist.ports import WHOLE
 from petrosa_cio.core.db.configs_text import proposal_text, read_proposal, read_version, version_text
 from petrosa_cio.core.db.mongo.client import Mongo, between, int64, key
 from petrosa_cio.core.db.mongo.edge import Taken
+from petrosa_cio.core.db.mongo.shared import Shared
 from petrosa_cio.errors import StoreError, VersionTaken
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class MongoConfigs:
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
+        self._heads = Shared(self._read_head)
+        self._committing: dict[str, asyncio.Future[bool]] = {}
 
     @classmethod
     async def open(cls, address: MongoAddress) -> Self:
@@ -72,7 +76,8 @@ class MongoConfigs:
 
     async def head(self, book: str) -> Version | None:
         """The latest version; None where the book has none."""
-        return next(iter(await self._versions(between(book, 0, _LAST), [("_id", -1)], 1)), None)
+        text = await self._heads.ask(book)
+        return None if text is None else read_version(text)
 
     async def version(self, book: str, number: int) -> Version | None:
         """The version with this number."""
@@ -95,16 +100,36 @@ class MongoConfigs:
     async def commit(self, version: Version) -> None:
         """Keep ``version``, the successor of the head. Raises VersionTaken where another writer was first."""
         document = _version_document(version)
-        found = await self._mongo.find("versions", between(version.book, 0, _LAST), [("_id", -1)], limit=1)
-        head = int(found[0]["number"]) if found else 0
-        if 1 <= version.number <= head:
-            raise VersionTaken(f"{_naming(version)} is kept already")
-        if version.number != head + 1:
-            raise StoreError(f"{_naming(version)} does not follow {head}")
+        # Of many writers of one number here, one goes to the server; once it is kept the others know without asking.
+        while (ahead := self._committing.get(document["_id"])) is not None:
+            if await asyncio.shield(ahead):
+                raise VersionTaken(f"{_naming(version)} is kept already")
+        mine = self._committing[document["_id"]] = asyncio.get_running_loop().create_future()
+        kept = False
+        try:
+            await self._insert(version, document)
+            kept = True
+        except VersionTaken:
+            kept = True
+            raise
+        finally:
+            del self._committing[document["_id"]]
+            mine.set_result(kept)
+
+    async def _insert(self, version: Version, document: Document) -> None:
+        if version.number < 1 or not await self._follows(version):
+            raise StoreError(f"{_naming(version)} does not follow the head")
         try:
             await self._mongo.insert("versions", document)
         except Taken as error:
             raise VersionTaken(f"{_naming(version)} is kept already") from error
+
+    async def _follows(self, version: Version) -> bool:
+        """Whether the version before is kept; if so it stays, and all before it are."""
+        if version.number == 1:
+            return True
+        before = {"_id": key(version.book, version.number - 1)}
+        return bool(await self._mongo.find("versions", before, only=("number",)))
 
     async def history(self, book: str, scope: str | None = None, limit: int = 20) -> Sequence[Version]:
         """Versions, newest first: all, or those that changed ``scope``."""
@@ -151,6 +176,10 @@ class MongoConfigs:
     async def close(self) -> None:
         """Release the store. Idempotent."""
         await self._mongo.close()
+
+    async def _read_head(self, book: str) -> str | None:
+        found = await self._mongo.find("versions", between(book, 0, _LAST), [("_id", -1)], limit=1, only=("text",))
+        return str(found[0]["text"]) if found else None
 
     async def _versions(self, wanted: Document, order: Sequence[tuple[str, int]], limit: int) -> list[Version]:
         found = await self._mongo.find("versions", wanted, order, limit=limit) if limit > 0 else []
