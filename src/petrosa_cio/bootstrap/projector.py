@@ -80,12 +80,17 @@ async def _project_outbox(link: Link, store: DecisionStore, book: str) -> None:
     async with link.read(subjects.outbox_stream(book), start) as reader:
         async for batch in reader.batches():
             for part in _parts(batch):
-                signals = [_signal(book, message) for message in part if not message.subject.endswith(".expired")]
+                signals = [_signal(book, message) for message in part if _is_signal(message)]
                 await store.append(book, [], signals, part[-1].sequence)
 
 
 def _parts(batch: list[Delivered]) -> list[list[Delivered]]:
     return [batch[start : start + LARGEST_BATCH] for start in range(0, len(batch), LARGEST_BATCH)]
+
+
+def _is_signal(message: Delivered) -> bool:
+    """Whether an outbox message is a signal: no expiry, and nothing that a stranger put there."""
+    return subjects.outbox_sequence(message.subject) > 0 and not message.subject.endswith(".expired")
 
 
 def _signal(book: str, message: Delivered) -> StoredSignal:

@@ -97,12 +97,16 @@ async def _policy(store: DecisionStore, revision: Json) -> Policy | None:
 
 
 async def verify_store(store: DecisionStore) -> list[ChainReport]:
-    """Walk the chain of every book in the store, record by record."""
-    walks = [Walk(book) for book in await store.books()]
-    for walk in walks:
-        async for kept in store.records(walk.book):
+    """Walk the chain of every book in the store, record by record, up to where the store says that it was carried."""
+    reports: list[ChainReport] = []
+    for book in await store.books():
+        walk, cursor, found = Walk(book), await store.cursor(book), None
+        async for kept in store.records(book):
             walk.step(kept)
-    return [walk.report() for walk in walks]
+            if kept.index == cursor.ledger_index:
+                found = kept.hash
+        reports.append(held_against(walk.report(), cursor.ledger_index, cursor.ledger_head, found or None))
+    return reports
 
 
 async def verify_stream(link: Link, book: str) -> ChainReport:

@@ -128,14 +128,25 @@ def up(
     from petrosa_cio.bootstrap.running import up as run_up
     from petrosa_cio.core import logs
     from petrosa_cio.faces import Screen
+    from petrosa_cio.faces.unhurried import Unhurried
 
     if market not in ("auto", "live", "synthetic", "none"):
         msg = f"--market: must be auto, live, synthetic or none, got {market}"
         raise SettingsError(msg)
     logs.configure(json=False)
+    if ready_file is not None and not ready_file.parent.is_dir():
+        msg = f"--ready-file: {ready_file.parent} is no directory"
+        raise SettingsError(msg)
     screen = Screen()
+    # One thread prints all, so that lines keep their order and a terminal that takes nothing stops nothing.
+    printing: Unhurried[str | dict[str, object]] = Unhurried(
+        lambda item: screen.say(item) if isinstance(item, str) else screen.decision(item)
+    )
     options = UpOptions(data_dir.resolve(), market, policy, ready_file, signal_subject)
-    run(run_up(options, screen.say, (lambda _: None) if quiet else screen.decision))
+    try:
+        run(run_up(options, printing, (lambda _: None) if quiet else printing))
+    finally:
+        printing.close()
 
 
 @app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
@@ -184,7 +195,7 @@ def replay(
 
     run(work())
     screen.summary(found)
-    if found["lost"] or found["duplicated"] or found["decisions"] != found["intents"]:
+    if found["lost"] or found["duplicated"] or found["unpromised"] or found["decisions"] != found["intents"]:
         raise typer.Exit(NO)
 
 

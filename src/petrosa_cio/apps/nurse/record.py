@@ -110,9 +110,9 @@ def held_against(report: ChainReport, index: int, head: str, found: str | None) 
     if found == head:
         return report
     problem = (
-        f"the tail is cut off: record {index} was anchored and is missing"
+        f"the tail is cut off: record {index} was here and is missing"
         if found is None
-        else f"is not the record {index} whose hash was anchored: the chain was written anew"
+        else f"is not the record {index} that was here: the chain was written anew"
     )
     return ChainReport(report.book, report.records, report.head, (*report.breaks, Break(index, problem)))
 

@@ -202,7 +202,9 @@ class SqliteStore:
     def books(self) -> tuple[str, ...]:
         """Every book that has a record here, by name."""
         with self._access() as connection:
-            rows = connection.execute("SELECT book FROM cursors WHERE ledger_index > 0 ORDER BY book").fetchall()
+            rows = connection.execute(
+                "SELECT book FROM cursors WHERE ledger_index > 0 UNION SELECT DISTINCT book FROM records ORDER BY book"
+            ).fetchall()
         return tuple(book for (book,) in rows)
 
     @_in_thread
