@@ -23,6 +23,7 @@ import mongo_server
 from builders_configs import make_proposal, make_version
 from builders_records import decision_id, listed, make_chain, make_decisions, make_signal, walked
 from petrosa_cio.apps.nurse.ports import DecisionStore, StoreCursor
+from petrosa_cio.bootstrap.tailing import verify_store
 from petrosa_cio.core.db.mongo import decisions
 from petrosa_cio.core.db.mongo.address import UNTOLD, MongoAddress, public, secrets
 from petrosa_cio.core.db.mongo.client import Mongo, _has_majority
@@ -428,6 +429,16 @@ class TestDocuments:
         await store.append("main", make_decisions(4), [], 0)
         raw["records"].delete_one({"index": gone})
         assert f"record {gone} is missing" in (await walked(store)).breaks[0].problem
+
+    async def test_a_tail_cut_off_in_the_database_shows_in_verify(
+        self, store: MongoDecisions, raw: Database[Any]
+    ) -> None:
+        """The mark says how far the book was carried, so last records that are deleted are missed too."""
+        await store.append("main", make_decisions(4), [], 0)
+        raw["records"].delete_many({"index": {"$gt": 2}})
+        (report,) = await verify_store(store)
+        assert (report.records, [found.index for found in report.breaks]) == (2, [4])
+        assert "the tail is cut off" in report.breaks[0].problem
 
     async def test_marks_that_are_overtaken_are_taken_down(self, store: MongoDecisions, raw: Database[Any]) -> None:
         """However many batches there were, one mark says how far a book is."""
