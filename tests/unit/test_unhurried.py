@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from petrosa_cio.faces.unhurried import Unhurried
+from petrosa_cio.core.unhurried import Unhurried
 
 
 def test_everything_is_shown_in_order() -> None:
@@ -13,7 +13,7 @@ def test_everything_is_shown_in_order() -> None:
     show = Unhurried(shown.append)
     for number in range(500):
         show(number)
-    show.close(10)
+    assert show.close(10)
     assert (shown, show.passed_over) == (list(range(500)), 0)
 
 
@@ -25,7 +25,7 @@ def test_a_reader_that_takes_nothing_holds_nobody_up() -> None:
         for number in range(1000):
             show(number)
         assert 989 <= show.passed_over <= 990  # ten wait, and one may be with the reader
-        show.close(0.01)
+        assert not show.close(0.01)
     finally:
         never.set()
 

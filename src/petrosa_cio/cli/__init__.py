@@ -8,6 +8,7 @@ proposal; 5 kept, and waiting for a second person; 130 interrupted.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -127,13 +128,13 @@ def up(
     from petrosa_cio.bootstrap.running import UpOptions
     from petrosa_cio.bootstrap.running import up as run_up
     from petrosa_cio.core import logs
+    from petrosa_cio.core.unhurried import Unhurried
     from petrosa_cio.faces import Screen
-    from petrosa_cio.faces.unhurried import Unhurried
 
     if market not in ("auto", "live", "synthetic", "none"):
         msg = f"--market: must be auto, live, synthetic or none, got {market}"
         raise SettingsError(msg)
-    logs.configure(json=False)
+    end_logs = logs.configure(json=False, unhurried=True)
     if ready_file is not None and not ready_file.parent.is_dir():
         msg = f"--ready-file: {ready_file.parent} is no directory"
         raise SettingsError(msg)
@@ -146,7 +147,9 @@ def up(
     try:
         run(run_up(options, printing, (lambda _: None) if quiet else printing))
     finally:
-        printing.close()
+        shown, logged = printing.close(), end_logs()
+    if not (shown and logged):
+        os._exit(0)  # a thread hangs in a write that nobody reads; all else is done, and would wait for it
 
 
 @app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
@@ -154,11 +157,18 @@ def serve() -> None:
     """Run gate and projector against a NATS of yours."""
     from petrosa_cio.bootstrap.running import serve as run_serve
     from petrosa_cio.core import logs
+    from petrosa_cio.core.unhurried import Unhurried
     from petrosa_cio.faces import Screen
 
     settings = read_settings()
-    logs.configure(json=settings.log_format == "json")
-    run(run_serve(settings, Screen().say))
+    end_logs = logs.configure(json=settings.log_format == "json", unhurried=True)
+    printing: Unhurried[str] = Unhurried(Screen().say)
+    try:
+        run(run_serve(settings, printing))
+    finally:
+        shown, logged = printing.close(), end_logs()
+    if not (shown and logged):
+        os._exit(0)  # as above
 
 
 @app.command()

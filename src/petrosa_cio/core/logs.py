@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
+
+from petrosa_cio.core.unhurried import Unhurried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def configure(*, json: bool) -> None:
-    """Set up logging for this process, once, at its start."""
+class _Unhurried:
+    """Standard error, written to on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._written: Unhurried[str] = Unhurried(self._put)
+        self.close = self._written.close
+
+    def write(self, text: str) -> int:
+        """Write when there is time."""
+        self._written(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing to do: the thread flushes."""
+
+    @staticmethod
+    def _put(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def configure(*, json: bool, unhurried: bool = False) -> Callable[[], bool]:
+    """Set up logging for this process, once, at its start.
+
+    With ``unhurried`` a standard error that takes nothing stops nobody. Returns what ends the logging: True where all
+    was written, False where a thread hangs in a write.
+    """
+    file: TextIO | _Unhurried = _Unhurried() if unhurried else sys.stderr
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -25,9 +53,10 @@ def configure(*, json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", file)),
         cache_logger_on_first_use=True,
     )
+    return file.close if isinstance(file, _Unhurried) else lambda: True
 
 
 def events(component: str) -> Callable[[str, dict[str, object]], None]:

@@ -33,13 +33,14 @@ class Unhurried(Generic[T]):
         except queue.Full:
             self.passed_over += 1
 
-    def close(self, patience: float = 1.0) -> None:
-        """Give what waits ``patience`` seconds to be shown."""
+    def close(self, patience: float = 1.0) -> bool:
+        """Give what waits ``patience`` seconds to be shown. False where the reader takes nothing: the thread hangs."""
         try:
             self._waiting.put(None, timeout=patience)
         except queue.Full:
-            return
+            return False
         self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:
