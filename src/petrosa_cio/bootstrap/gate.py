@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.ports import PolicyBoard
 
 ACCOUNTING_SECONDS = 1.0
+KNOWN_LOOKS = 40
+"""How often status looks whether the books are known, 20 ms apart, before it says that they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,10 @@ async def account_of(link: Link, gate: Gate) -> Account:
 
 async def status_answer(link: Link, gate: Gate) -> bytes:
     """What a gate says of itself."""
+    for _ in range(KNOWN_LOOKS):  # a recovery takes a moment, and whoever asks can wait for it
+        if gate.books_known or gate.trouble:
+            break
+        await asyncio.sleep(0.02)
     position = gate.position
     try:
         if not gate.books_known:
@@ -197,7 +203,7 @@ async def _keep_accounts(link: Link, gate: Gate) -> None:
     alarmed: tuple[str, ...] = ()
     while True:
         await asyncio.sleep(ACCOUNTING_SECONDS)
-        if gate.state != "leading":
+        if gate.state != "leading" or not gate.books_known:
             continue
         try:
             imbalances = (await account_of(link, gate)).imbalances()

@@ -199,6 +199,7 @@ class Gate:
         if self._unable_since is None:
             self._unable_since = asyncio.get_running_loop().time()
         self.counters.recoveries += 1
+        self.books_known = False
         self._put_in_force()
         self._promotion.abandon()
         self._go_on_from(await self._while_connected(recover(self.link, self.terms)))
