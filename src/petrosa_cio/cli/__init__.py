@@ -28,6 +28,7 @@ from petrosa_cio.cli.options import (
     PolicyFile,
     run,
 )
+from petrosa_cio.cli.probe import probe
 from petrosa_cio.errors import (
     BusError,
     CioError,
@@ -56,6 +57,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(config, name="config")
+app.command()(probe)
 
 
 def main() -> None:
