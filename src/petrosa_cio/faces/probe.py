@@ -78,15 +78,16 @@ class ProbeScreen:
         self._drift((file.file, file.drift) for file in files)
 
     def _drift(self, found: Iterable[tuple[str, Sequence[Drift]]]) -> None:
-        rows = [(source, drift) for source, drifts in found for drift in drifts]
-        if not rows:
+        drifted = [(source, drifts) for source, drifts in found if drifts]
+        if not drifted:
             self._out.print("no drift")
-            return
-        table = _table("where", "drift", "field", "expected", "found", "times", "first at")
-        for source, drift in rows:
-            words = (source, drift.kind, drift.where, drift.expected, drift.found, str(drift.count), drift.example)
-            table.add_row(*(_safe(word) for word in words))
-        self._out.print(table)
+        for source, drifts in drifted:
+            self._out.print(f"\n{_safe(source)}", style="bold")
+            table = _table("drift", "field", "expected", "found", "times", "first at")
+            for drift in drifts:
+                words = (drift.kind, drift.where, drift.expected, drift.found, str(drift.count), drift.example)
+                table.add_row(*(_safe(word) for word in words))
+            self._out.print(table)
 
 
 def _many(drift: Sequence[Drift]) -> str:
@@ -94,7 +95,14 @@ def _many(drift: Sequence[Drift]) -> str:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return _safe(", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items()))
+    """The commonest two, and how many more; the JSON has all."""
+    told = [_short(name) if count == 1 else f"{_short(name)} ×{count}" for name, count in list(counts.items())[:2]]
+    more = [f"+{len(counts) - 2}"] if len(counts) > 2 else []
+    return _safe(" ".join(told + more))
+
+
+def _short(endpoint: str) -> str:
+    return endpoint.removeprefix("/fapi/")
 
 
 def _print_json(found: dict[str, object]) -> None:

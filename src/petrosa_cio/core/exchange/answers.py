@@ -120,7 +120,7 @@ def _of_text(text: str, status: int | None, depth: int) -> Iterator[Finding]:
         if _is_lines(text):
             yield from _of_lines(text, status, depth)
             return
-        if values := list(itertools.islice(_embedded(text), _MOST_VALUES)):
+        if values := _embedded(text):
             for value in values:
                 yield from _of_value(value, status, depth + 1)
             return
@@ -158,15 +158,17 @@ def _of_lines(text: str, status: int | None, depth: int) -> Iterator[Finding]:
             yield from _of_text(line, status, _DEEPEST)
 
 
-def _embedded(text: str) -> Iterator[object]:
-    """Objects and arrays that begin on a line of their own in a text of other lines, up to the first that is broken."""
+def _embedded(text: str) -> list[object]:
+    """Objects and arrays that begin on lines of their own after other lines; none unless the last one ends the text."""
+    found: list[object] = []
     position = 0
-    while start := _BODY_START.search(text, position):
+    while len(found) < _MOST_VALUES and (start := _BODY_START.search(text, position)):
         try:
             value, position = DECODER.raw_decode(text, start.end())
         except (JSONDecodeError, RecursionError):
-            return
-        yield value
+            return []
+        found.append(value)
+    return [] if text[position:].strip() else found
 
 
 def _of_value(value: object, status: int | None, depth: int) -> Iterator[Finding]:
@@ -228,10 +230,15 @@ def _is_status(value: object) -> bool:
 
 
 def _refusal(value: object, status: int | None) -> ErrorClass | None:
-    """The class of an error of the exchange; None for what is none, such as ``{"code": 200, "msg": "success"}``."""
-    if not isinstance(value, dict) or "code" not in value:
+    """The class of an error of the exchange; None for what is none, such as ``{"code": 200, "msg": "success"}``.
+
+    Without a code it is what a gateway before the exchange says: a lone message.
+    """
+    if not isinstance(value, dict):
         return None
     message = value.get("msg", value.get("message"))
+    if "code" not in value:
+        return refusals.of_words(message) if isinstance(message, str) and len(value) == 1 else None
     code = value["code"]
     if isinstance(code, str) and re.fullmatch(r"-?[0-9]{1,9}", code):
         code = int(code)

@@ -36,6 +36,7 @@ _TOO_MANY = (418, 429)
 _UNNAMED_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 3 * 86_400.0
 _WEIGHT = re.compile(r"x-mbx-used-weight(-1m)?", re.ASCII)
+_BANNED_UNTIL = re.compile(rb"banned until ([0-9]{13})")
 _HIDDEN = b"[hidden]"
 
 # It logs each request with its whole query, and ours are signed.
@@ -163,7 +164,7 @@ class Binance:
         if self._keys is not None:
             body = self._keys.hidden_in(body)
         status = response.status_code
-        wait = _pause(response.headers.get("Retry-After")) if status in _TOO_MANY else 0.0
+        wait = _pause(response.headers.get("Retry-After"), body, answered) if status in _TOO_MANY else 0.0
         return Reply(status, body, asked, answered, "", _weight(response.headers), wait, large)
 
 
@@ -180,10 +181,14 @@ def checked_base_url(base_url: str) -> str:
     return base_url
 
 
-def _pause(value: str | None) -> float:
+def _pause(value: str | None, body: bytes, now_ns: int) -> float:
+    """Seconds to wait after a refusal: what the header says, or until a ban ends, which only the body says."""
+    named = [_UNNAMED_PAUSE_SECONDS]
     if value is not None and re.fullmatch(r"[0-9]{1,9}", value.strip(), re.ASCII):
-        return min(float(value), _LONGEST_PAUSE_SECONDS)
-    return _UNNAMED_PAUSE_SECONDS
+        named = [float(value)]
+    if until := _BANNED_UNTIL.search(body):
+        named.append(int(until[1]) / 1000 - now_ns / 1e9)
+    return min(max(named), _LONGEST_PAUSE_SECONDS)
 
 
 def _weight(headers: httpx2.Headers) -> int | None:

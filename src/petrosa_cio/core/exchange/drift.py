@@ -205,16 +205,20 @@ def type_of(value: object) -> str:
 
 
 def _symbol_at(answer: object, way: tuple[int | str, ...]) -> str:
-    """The symbol of the object that a way leads through; empty where there is none."""
-    named = ""
+    """The symbol of the innermost object that a way leads through; empty where there is none."""
+    named = _symbol_of(answer)
     for step in way:
         if isinstance(answer, list) and isinstance(step, int) and step < len(answer):
             answer = answer[step]
         elif isinstance(answer, dict) and isinstance(step, str):
             answer = answer.get(step)
-        if isinstance(answer, dict) and isinstance(answer.get("symbol"), str):
-            named = shown(answer["symbol"])
+        named = _symbol_of(answer) or named
     return named
+
+
+def _symbol_of(value: object) -> str:
+    symbol = value.get("symbol") if isinstance(value, dict) else None
+    return shown(symbol) if isinstance(symbol, str) else ""
 
 
 # On every symbol in July 2026; POSITION_RISK_CONTROL on most.

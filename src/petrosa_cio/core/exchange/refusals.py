@@ -107,12 +107,18 @@ _WORDS: tuple[tuple[re.Pattern[str], ErrorClass], ...] = (
         re.compile(r"restricted location|unavailable for legal|eligibility", re.IGNORECASE),
         ErrorClass.RESTRICTED_LOCATION,
     ),
-    (re.compile(r"too many requests|rate limit", re.IGNORECASE), ErrorClass.RATE_LIMITED),
+    (re.compile(r"too many requests|rate limit|error code: 1015", re.IGNORECASE), ErrorClass.RATE_LIMITED),
     (
-        re.compile(r"request blocked|access denied|request could not be satisfied|forbidden|captcha", re.IGNORECASE),
+        re.compile(
+            r"request blocked|access ?denied|request could not be satisfied|forbidden|captcha|just a moment",
+            re.IGNORECASE,
+        ),
         ErrorClass.BLOCKED,
     ),
-    (re.compile(r"bad gateway|service unavailable|overloaded|maintenance", re.IGNORECASE), ErrorClass.OVERLOADED),
+    (
+        re.compile(r"bad gateway|service unavailable|overloaded|maintenance|upstream connect error", re.IGNORECASE),
+        ErrorClass.OVERLOADED,
+    ),
     (re.compile(r"gateway time-?out", re.IGNORECASE), ErrorClass.OUTCOME_UNKNOWN),
     (re.compile(r"internal server error", re.IGNORECASE), ErrorClass.EXCHANGE_FAULT),
 )
