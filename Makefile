@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lock docs clean
+.PHONY: help setup run test mongo-test-server check bench lock docs clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 
 setup: $(STAMP) ## Create .venv with everything, pinned by hash
 
@@ -25,6 +25,9 @@ run: setup ## Run everything on this machine: embedded NATS, gate, projector, a 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
+mongo-test-server: setup ## Build FerretDB with Go for the tests that need a MongoDB; else they use nx-27017
+	$(BIN)/python tests/mongo_server.py
+
 check: setup ## Structure, style, types: the laws of the house
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/ruff check .
@@ -34,6 +37,8 @@ check: setup ## Structure, style, types: the laws of the house
 
 bench: setup ## Measure against a bare forwarder in the same run
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/boards.py
+	$(BIN)/python bench/policy.py
 
 docs: setup ## Write the documents that are generated from the code
 	$(BIN)/python -m petrosa_cio.bootstrap.documents docs
@@ -44,4 +49,4 @@ lock: setup ## Pin the dependencies anew
 		--python-version 3.11 --quiet --output-file requirements-dev.lock
 
 clean: ## Remove what setup and tools made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench-results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache bench-results

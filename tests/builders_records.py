@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.models import iso
 from petrosa_cio.apps.nurse.ports import StoredRecord, StoredSignal
-from petrosa_cio.apps.nurse.record import FORMAT, GENESIS, chain, encode
+from petrosa_cio.apps.nurse.record import FORMAT, GENESIS, Walk, chain, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from petrosa_cio.apps.nurse.models import Instant, Json
+    from petrosa_cio.apps.nurse.ports import DecisionStore
+    from petrosa_cio.apps.nurse.record import ChainReport
 
 START: Instant = 1_795_512_600_000_000_000
 """2026-11-24T09:30:00Z; record ``n`` is stored ``n`` seconds later."""
@@ -93,3 +95,16 @@ def make_decisions(count: int, *, book: str = "main") -> list[StoredRecord]:
 def make_signal(sequence: int, *, book: str = "main", body: bytes = b'{"action":"buy"}') -> StoredSignal:
     """The signal of intent ``sequence``."""
     return StoredSignal(book, sequence, f"signals.trading.{book}", body, START + sequence * SECOND)
+
+
+async def listed(records: AsyncIterator[StoredRecord]) -> list[StoredRecord]:
+    """All of a walk's records."""
+    return [record async for record in records]
+
+
+async def walked(store: DecisionStore, book: str = "main") -> ChainReport:
+    """What a walk along a book's chain in ``store`` finds."""
+    walk = Walk(book)
+    async for record in store.records(book):
+        walk.step(record)
+    return walk.report()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from petrosa_cio.errors import SettingsError
@@ -43,6 +43,16 @@ class Settings(BaseSettings):
         default_factory=default_data_dir,
         description="Directory of the query store, logs and pid files.",
     )
+    mongodb_uri: SecretStr | None = Field(
+        default=None,
+        description="MongoDB that keeps the query store and the configuration, mongodb:// or mongodb+srv:// with user "
+        "and password; without one they are files in the data directory. Never logged.",
+    )
+    mongodb_database: str = Field(
+        default="petrosa_cio",
+        pattern=r"^[A-Za-z0-9_-]{1,38}$",
+        description="Database there that is ours alone.",
+    )
     signal_subject: str = Field(
         default="signals.trading",
         pattern=r"^[A-Za-z0-9_.-]+(\.\{strategy_id\})?$",
@@ -75,6 +85,14 @@ class Settings(BaseSettings):
         default=1, ge=1, le=5, description="Copies of each stream on a NATS cluster; 3 in production."
     )
     log_format: Literal["json", "text"] = Field(default="json", description="Form of the logs on standard error.")
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _is_connection_string(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and not given.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            msg = "must begin with mongodb:// or mongodb+srv://"  # and not a word of what it is: it may hold a password
+            raise ValueError(msg)
+        return given
 
 
 def read_settings() -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from petrosa_cio.apps.nurse.decision import Content
+    from petrosa_cio.apps.nurse.ports import StoredRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -194,15 +196,19 @@ def test_the_first_record_in_the_ledger_page_is_the_one_replay_writes() -> None:
     assert hashlib.sha256(b"0" * 64 + b"\n" + body.group(1).encode()).hexdigest() == body.group(2)
 
 
+async def filled(path: Path, records: list[StoredRecord]) -> None:
+    store = SqliteStore(path)
+    await store.append("main", records, [], 0)
+    await store.close()
+
+
 @pytest.mark.skipif(not (shutil.which("sqlite3") and shutil.which("sha256sum")), reason="needs sqlite3 and sha256sum")
 def test_the_ledger_page_verifies_a_book_without_our_code(tmp_path: Path) -> None:
     """The script in docs/ledger.md gives the head of a sound book, and names the first record that was altered."""
     records = make_decisions(3)
     path, script = tmp_path / "decisions.sqlite", tmp_path / "verify.sh"
     script.write_text(next(block for block in blocks("docs/ledger.md", "sh") if "sha256sum" in block))
-    store = SqliteStore(path)
-    store.append("main", records, [], 0)
-    store.close()
+    asyncio.run(filled(path, records))
 
     def verified() -> subprocess.CompletedProcess[str]:
         return subprocess.run(["sh", script, path, "main"], capture_output=True, text=True, timeout=30, check=False)

@@ -33,7 +33,8 @@ from harness import (
 )
 
 from petrosa_cio.apps.nurse import record
-from petrosa_cio.bootstrap.tailing import open_store, verify_store, verify_stream
+from petrosa_cio.bootstrap.stores import StorePlace, open_store
+from petrosa_cio.bootstrap.tailing import verify_store, verify_stream
 from petrosa_cio.core.nats import server
 
 if TYPE_CHECKING:
@@ -170,14 +171,14 @@ async def test_ctrl_c_finishes_what_is_recorded(up: Up, stored_ledger: object) -
     assert "Traceback" not in up.process.text()
 
     records = await stored_ledger()
-    store = open_store(up.data)
+    store = await open_store(StorePlace(up.data))
     try:
-        kept = [record.decode(found.body) for found in store.records(BOOK)]
+        kept = [record.decode(found.body) async for found in store.records(BOOK)]
         promised = [content["sequence"] for content in of_kind(kept, "decision") if content["verdict"] == "approved"]
-        signals = [sequence for sequence in promised if store.signal(BOOK, sequence) is not None]
-        (report,) = verify_store(store)
+        signals = [sequence for sequence in promised if await store.signal(BOOK, sequence) is not None]
+        (report,) = await verify_store(store)
     finally:
-        store.close()
+        await store.close()
     assert len(records) > 100
     assert kept == records
     assert signals == promised
@@ -258,17 +259,17 @@ async def test_a_child_that_dies_is_started_again(up: Up, name: str) -> None:
     async with prepared_link(up.url) as link, core_client(up.url) as client:
         await client.jetstream().publish("intent.trading.btc", intent_bytes())
         await eventually(lambda: decisions(link, 1), "decided")
-    await until(lambda: projected(up) == 1, "and in the query store")
+    await eventually(lambda: projected(up, 1), "and in the query store")
     assert await asyncio.to_thread(up.interrupt) == 0
 
 
-def projected(up: Up) -> int:
-    """Decisions in the query store."""
-    store = open_store(up.data)
+async def projected(up: Up, count: int) -> bool:
+    """Whether there are ``count`` decisions in the query store."""
+    store = await open_store(StorePlace(up.data))
     try:
-        return len([found for found in store.records(BOOK) if b'"kind":"decision"' in found.body])
+        return len([found async for found in store.records(BOOK) if b'"kind":"decision"' in found.body]) == count
     finally:
-        store.close()
+        await store.close()
 
 
 def test_a_synthetic_market_shows_decisions(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import pytest
 
 from petrosa_cio.core.db.configs_inmemory import InMemoryConfigs
 from petrosa_cio.core.db.configs_sqlite import SqliteConfigs
+from petrosa_cio.core.db.mongo.configs import MongoConfigs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from mongo_server import MongoServer
     from petrosa_cio.apps.strategist.ports import ConfigStore
 
     OpenConfigs = Callable[[], Awaitable[ConfigStore]]
@@ -37,7 +39,21 @@ def in_sqlite(request: pytest.FixtureRequest) -> OpenConfigs:
     return opened
 
 
-CONFIG_STORES: dict[str, Callable[[pytest.FixtureRequest], OpenConfigs]] = {"memory": in_memory, "sqlite": in_sqlite}
+def in_mongodb(request: pytest.FixtureRequest) -> OpenConfigs:
+    server: MongoServer = request.getfixturevalue("mongo")
+    address = server.fresh()
+
+    async def opened() -> ConfigStore:
+        return await MongoConfigs.open(address)
+
+    return opened
+
+
+CONFIG_STORES: dict[str, Callable[[pytest.FixtureRequest], OpenConfigs]] = {
+    "memory": in_memory,
+    "sqlite": in_sqlite,
+    "mongodb": in_mongodb,
+}
 """A server behind a store is a fixture of its own, asked for with ``request.getfixturevalue``."""
 
 

@@ -169,7 +169,11 @@ def test_what_adds_no_risk_is_held_back_by_nothing_but_a_repeat(case: Case) -> N
     assert isinstance(case.intent, Intent)
     verdict = judge(case)
     if case.book.duplicate_of is not None:
-        assert [seen.code for seen in verdict.reasons] == [Reason.DUPLICATE_INTENT]
+        # Of an entry, whatever else fired is told as well: exactly what fires where it is no repeat.
+        once = judge(replace(case, book=replace(case.book, duplicate_of=None)))
+        assert verdict.kind is VerdictKind.BLOCKED
+        assert verdict.reasons[0].code is Reason.DUPLICATE_INTENT
+        assert verdict.reasons[1:] == once.reasons
     elif case.intent.action in ("close", "hold"):
         expected = VerdictKind.APPROVED if case.intent.action == "close" else VerdictKind.ABSORBED
         assert (verdict.kind, verdict.reasons) == (expected, ())

@@ -66,7 +66,7 @@ async def test_many_open_a_new_store_at_once(tmp_path: Path) -> None:
 
 async def test_another_kind_of_file_is_left_alone(tmp_path: Path) -> None:
     """A query store, and a file that is no database, are refused as such and not written to."""
-    SqliteStore(tmp_path / "query.db").close()
+    await SqliteStore(tmp_path / "query.db").close()
     before = run(tmp_path / "query.db", "SELECT name FROM sqlite_master ORDER BY name")
     assert "not a store of configurations" in await refused(tmp_path / "query.db")
     assert run(tmp_path / "query.db", "SELECT name FROM sqlite_master ORDER BY name") == before

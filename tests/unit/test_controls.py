@@ -673,14 +673,26 @@ def test_a_malformed_message_is_blocked_with_all_its_faults() -> None:
     assert [fault.partition(":")[0] for fault in faults] == ["action", "price"]
 
 
-@pytest.mark.parametrize("action", ["buy", "sell", "close", "hold"])
-def test_a_repeat_is_blocked_whatever_the_action(action: str) -> None:
+REPEAT = Observation(R.DUPLICATE_INTENT, Outcome.BLOCK, (("duplicate_of", "first"),))
+
+
+@pytest.mark.parametrize("action", ["close", "hold"])
+def test_a_repeat_of_what_adds_no_risk_is_blocked_for_that_alone(action: str) -> None:
     """A second receipt is refused, names the first, and nothing else is looked at."""
     verdict = judge(
         case_of({"action": action}, book=BookFacts(duplicate_of="first", trading_state=TradingState.HALTED))
     )
-    expected = Observation(R.DUPLICATE_INTENT, Outcome.BLOCK, (("duplicate_of", "first"),))
-    assert (verdict.kind, verdict.reasons, verdict.observed) == (VerdictKind.BLOCKED, (expected,), (expected,))
+    assert (verdict.kind, verdict.reasons, verdict.observed) == (VerdictKind.BLOCKED, (REPEAT,), (REPEAT,))
+
+
+@pytest.mark.parametrize("action", ["buy", "sell"])
+def test_a_repeat_of_an_entry_is_blocked_for_all_that_fired(action: str) -> None:
+    """A second receipt is refused, names the first, and says what else speaks against it."""
+    book = BookFacts(duplicate_of="first", trading_state=TradingState.HALTED)
+    verdict = judge(case_of({"action": action}, book=book))
+    assert verdict.kind is VerdictKind.BLOCKED
+    assert verdict.reasons[0] == verdict.observed[0] == REPEAT
+    assert [seen.code for seen in verdict.reasons] == [R.DUPLICATE_INTENT, R.TRADING_HALTED]
 
 
 HOSTILE = policy_of(

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from builders_records import START, decision_id, make_chain, make_decisions, make_record, make_signal
+from builders_records import START, decision_id, listed, make_chain, make_decisions, make_record, make_signal, walked
 from petrosa_cio.apps.nurse.ports import DecisionStore, StoreCursor
-from petrosa_cio.apps.nurse.record import GENESIS, verify
+from petrosa_cio.apps.nurse.record import GENESIS
 from petrosa_cio.core.db.sqlite import SCHEMA, SqliteStore
 from petrosa_cio.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 # The batch kills its own process half-way, once it has seen that the transaction is open: nobody else may begin one.
 KILLED_INSIDE = """
-import os, signal, sqlite3, sys
+import asyncio, os, signal, sqlite3, sys
 from pathlib import Path
 from builders_records import make_decisions
 from petrosa_cio.core.db.sqlite import SqliteStore
@@ -42,24 +42,30 @@ class Fatal(list):
                 sys.exit(3)
             yield record
 
-records = make_decisions(keep + 2000)
-store = SqliteStore(path)
-store.append("main", records[:keep], [], 1)
-store._connection.execute("PRAGMA cache_size = 10")
-store.append("main", Fatal(records[keep:]), [], 2)
+async def project():
+    records = make_decisions(keep + 2000)
+    store = SqliteStore(path)
+    await store.append("main", records[:keep], [], 1)
+    store._connection.execute("PRAGMA cache_size = 10")
+    await store.append("main", Fatal(records[keep:]), [], 2)
+
+asyncio.run(project())
 """
 
 KILLED_ANYWHERE = """
-import sys
+import asyncio, sys
 from pathlib import Path
 from builders_records import make_decisions
 from petrosa_cio.core.db.sqlite import SqliteStore
 
-records = make_decisions(20_000)
-store = SqliteStore(Path(sys.argv[1]))
-for start in range(0, len(records), 10):
-    store.append("main", records[start : start + 10], [], start + 10)
-    print(start + 10, flush=True)
+async def project():
+    records = make_decisions(20_000)
+    store = SqliteStore(Path(sys.argv[1]))
+    for start in range(0, len(records), 10):
+        await store.append("main", records[start : start + 10], [], start + 10)
+        print(start + 10, flush=True)
+
+asyncio.run(project())
 """
 
 
@@ -69,10 +75,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
     store = SqliteStore(path)
     yield store
-    store.close()
+    await store.close()
 
 
 def child(code: str, *arguments: object) -> subprocess.Popen[bytes]:
@@ -83,46 +89,46 @@ def child(code: str, *arguments: object) -> subprocess.Popen[bytes]:
 
 class TestCrash:
     @pytest.mark.parametrize("die", [0, 1, 1999])
-    def test_killed_in_mid_append_keeps_whole_batches(self, path: Path, die: int) -> None:
+    async def test_killed_in_mid_append_keeps_whole_batches(self, path: Path, die: int) -> None:
         """A process killed inside a transaction leaves the batches before it, and a store that goes on from there."""
         with child(KILLED_INSIDE, path, 5, die) as killed:
             assert killed.wait(60) == -signal.SIGKILL
         records = make_decisions(6)
         reader = SqliteStore(path, read_only=True)
-        assert reader.cursor("main") == StoreCursor(5, records[4].hash, 1)
-        assert list(reader.records("main")) == records[:5]
-        reader.close()
+        assert await reader.cursor("main") == StoreCursor(5, records[4].hash, 1)
+        assert await listed(reader.records("main")) == records[:5]
+        await reader.close()
         store = SqliteStore(path)
-        store.append("main", records, [], 2)
-        assert list(store.records("main")) == records
-        store.close()
+        await store.append("main", records, [], 2)
+        assert await listed(store.records("main")) == records
+        await store.close()
 
     @pytest.mark.parametrize("after", [1, 7, 40])
-    def test_killed_anywhere_loses_nothing_acknowledged(self, path: Path, after: int) -> None:
+    async def test_killed_anywhere_loses_nothing_acknowledged(self, path: Path, after: int) -> None:
         """Whenever a projector is killed, every batch it was told was kept is there, and no part of a batch is."""
         with child(KILLED_ANYWHERE, path) as killed:
             assert killed.stdout is not None
             acknowledged = [int(killed.stdout.readline()) for _ in range(after)][-1]
             killed.kill()
         store = SqliteStore(path)
-        cursor, report = store.cursor("main"), verify("main", store.records("main"))
+        cursor, report = await store.cursor("main"), await walked(store)
         assert cursor.ledger_index >= acknowledged
         assert cursor.ledger_index % 10 == 0
         assert cursor == StoreCursor(report.records, report.head, report.records)
         assert report.breaks == ()
-        store.close()
+        await store.close()
 
 
 class TestFile:
-    def test_is_a_decision_store(self, store: SqliteStore) -> None:
+    async def test_is_a_decision_store(self, store: SqliteStore) -> None:
         """The store can stand wherever the port is asked for."""
         port: DecisionStore = store
-        assert port.books() == ()
+        assert await port.books() == ()
 
-    def test_parent_directories_are_made(self, tmp_path: Path) -> None:
+    async def test_parent_directories_are_made(self, tmp_path: Path) -> None:
         """The first start needs no directory prepared; odd characters in a path are part of its name."""
         path = tmp_path / "var" / "a b?mode=memory#%41" / "store.db"
-        SqliteStore(path).close()
+        await SqliteStore(path).close()
         assert path.is_file()
 
     def test_settings_for_durability(self, store: SqliteStore) -> None:
@@ -140,22 +146,22 @@ class TestFile:
             SqliteStore(path, read_only=read_only)
         assert path.read_bytes() == content
 
-    def test_a_damaged_store_is_store_error(self, path: Path) -> None:
+    async def test_a_damaged_store_is_store_error(self, path: Path) -> None:
         """A store whose pages were overwritten raises StoreError when it is read."""
         store = SqliteStore(path)
-        store.append("main", make_decisions(200), [], 0)
-        store.close()
+        await store.append("main", make_decisions(200), [], 0)
+        await store.close()
         content = path.read_bytes()
         path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
         damaged = SqliteStore(path, read_only=True)
         with pytest.raises(StoreError):
-            list(damaged.records("main"))
-        damaged.close()
+            await listed(damaged.records("main"))
+        await damaged.close()
 
     @pytest.mark.parametrize("read_only", [False, True])
-    def test_a_newer_schema_is_refused_naming_both_versions(self, path: Path, read_only: bool) -> None:
+    async def test_a_newer_schema_is_refused_naming_both_versions(self, path: Path, read_only: bool) -> None:
         """A store written by a newer version is refused, with its version and ours, and is left as it was."""
-        SqliteStore(path).close()
+        await SqliteStore(path).close()
         with sqlite3.connect(path) as connection:
             connection.execute(f"PRAGMA user_version = {SCHEMA + 41}")
         connection.close()
@@ -183,31 +189,29 @@ class TestFile:
         with pytest.raises(StoreError):
             SqliteStore(tmp_path)
 
-    def test_a_second_writer_waits_for_its_turn(self, path: Path, store: SqliteStore) -> None:
+    async def test_a_second_writer_waits_for_its_turn(self, path: Path, store: SqliteStore) -> None:
         """Two writers never tear a batch: the one that comes late finds the records kept."""
         other = SqliteStore(path)
         records = make_decisions(30)
 
-        def project(writer: SqliteStore) -> None:
+        async def project(writer: SqliteStore) -> None:
             for start in range(0, 30, 5):
-                writer.append("main", records[: start + 5], [], 0)
+                await writer.append("main", records[: start + 5], [], 0)
 
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(project, [store, other]))
-        assert list(store.records("main")) == records
-        other.close()
+        await asyncio.gather(project(store), project(other))
+        assert await listed(store.records("main")) == records
+        await other.close()
 
-    def test_one_store_is_shared_by_threads(self, store: SqliteStore) -> None:
-        """Threads that append to books of their own through one store keep every record."""
+    async def test_one_store_is_shared_by_tasks(self, store: SqliteStore) -> None:
+        """Tasks that append to books of their own through one store, each in a thread, keep every record."""
         books = [f"book-{number}" for number in range(6)]
 
-        def project(book: str) -> None:
+        async def project(book: str) -> None:
             for record in make_decisions(15, book=book):
-                store.append(book, [record], [], 0)
+                await store.append(book, [record], [], 0)
 
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(project, books))
-        assert [len(list(store.records(book))) for book in books] == [15] * 6
+        await asyncio.gather(*map(project, books))
+        assert [len(await listed(store.records(book))) for book in books] == [15] * 6
 
 
 class TestReadOnly:
@@ -219,32 +223,34 @@ class TestReadOnly:
             SqliteStore(tmp_path / "deep" / "store.db", read_only=True)
         assert list(tmp_path.iterdir()) == []
 
-    def test_writing_is_refused(self, path: Path, store: SqliteStore) -> None:
+    async def test_writing_is_refused(self, path: Path, store: SqliteStore) -> None:
         """A store opened for reading refuses to append and goes on reading."""
-        store.append("main", make_decisions(1), [], 0)
+        await store.append("main", make_decisions(1), [], 0)
         reader = SqliteStore(path, read_only=True)
         with pytest.raises(StoreError, match="readonly"):
-            reader.append("main", make_decisions(2), [], 0)
-        assert list(reader.records("main")) == make_decisions(1)
-        reader.close()
+            await reader.append("main", make_decisions(2), [], 0)
+        assert await listed(reader.records("main")) == make_decisions(1)
+        await reader.close()
 
-    def test_reads_a_store_that_was_closed(self, path: Path) -> None:
+    async def test_reads_a_store_that_was_closed(self, path: Path) -> None:
         """A store is read without its projector running."""
         store = SqliteStore(path)
-        store.append("main", make_decisions(2), [], 0)
-        store.close()
+        await store.append("main", make_decisions(2), [], 0)
+        await store.close()
         reader = SqliteStore(path, read_only=True)
-        assert list(reader.records("main")) == make_decisions(2)
-        reader.close()
+        assert await listed(reader.records("main")) == make_decisions(2)
+        await reader.close()
 
-    def test_another_process_reads_while_a_batch_is_written(self, path: Path, store: SqliteStore) -> None:
+    async def test_another_process_reads_while_a_batch_is_written(self, path: Path, store: SqliteStore) -> None:
         """A reader in another process is neither held up by an open transaction nor sees into it."""
-        store.append("main", make_decisions(4), [], 0)
+        await store.append("main", make_decisions(4), [], 0)
         store._connection.execute("BEGIN IMMEDIATE")
         store._connection.execute("DELETE FROM records")
         code = (
-            "import sys; from pathlib import Path; from petrosa_cio.core.db.sqlite import SqliteStore;"
-            "print(len(list(SqliteStore(Path(sys.argv[1]), read_only=True).records('main'))))"
+            "import asyncio, sys; from pathlib import Path; from builders_records import listed;"
+            "from petrosa_cio.core.db.sqlite import SqliteStore;"
+            "store = SqliteStore(Path(sys.argv[1]), read_only=True);"
+            "print(len(asyncio.run(listed(store.records('main')))))"
         )
         with child(code, path) as reader:
             answer, _ = reader.communicate(timeout=60)
@@ -253,35 +259,35 @@ class TestReadOnly:
 
 
 class TestTampering:
-    def test_a_body_altered_in_the_file_shows_in_verify(self, store: SqliteStore) -> None:
+    async def test_a_body_altered_in_the_file_shows_in_verify(self, store: SqliteStore) -> None:
         """What is read back is the stored body, so a change by SQL breaks the chain where it was made."""
-        store.append("main", make_decisions(4), [], 0)
+        await store.append("main", make_decisions(4), [], 0)
         store._connection.execute("UPDATE records SET body = replace(body, 'BTC', 'ETH') WHERE idx = 3")
-        found = verify("main", store.records("main")).breaks[0]
+        found = (await walked(store)).breaks[0]
         assert (found.index, found.decision_id) == (3, decision_id("main", 3))
 
     @pytest.mark.parametrize("gone", [1, 2, 3])
-    def test_a_row_deleted_from_the_file_shows_in_verify(self, store: SqliteStore, gone: int) -> None:
+    async def test_a_row_deleted_from_the_file_shows_in_verify(self, store: SqliteStore, gone: int) -> None:
         """A deleted row is named as missing."""
-        store.append("main", make_decisions(4), [], 0)
+        await store.append("main", make_decisions(4), [], 0)
         store._connection.execute("DELETE FROM records WHERE idx = ?", (gone,))
-        assert f"record {gone} is missing" in verify("main", store.records("main")).breaks[0].problem
+        assert f"record {gone} is missing" in (await walked(store)).breaks[0].problem
 
-    def test_a_row_added_behind_the_cursor_shows_in_verify(self, store: SqliteStore) -> None:
+    async def test_a_row_added_behind_the_cursor_shows_in_verify(self, store: SqliteStore) -> None:
         """A forged row after the last record is walked too, not hidden by the cursor."""
-        store.append("main", make_decisions(2), [], 0)
+        await store.append("main", make_decisions(2), [], 0)
         store._connection.execute(
             "INSERT INTO records SELECT book, 3, kind, prev, hash, body, stored_at, measured, NULL, intent_id,"
             " strategy_id, symbol, action, verdict, sequence, at, policy_revision FROM records WHERE idx = 2"
         )
-        assert verify("main", store.records("main")).breaks[0].index == 3
+        assert (await walked(store)).breaks[0].index == 3
 
 
 class TestColumns:
-    def test_columns_come_from_the_body(self, store: SqliteStore) -> None:
+    async def test_columns_come_from_the_body(self, store: SqliteStore) -> None:
         """Every searched column of a decision is the field of that name in its body."""
         (record,) = make_chain([{"strategy_id": "revert", "symbol": "ETHUSDT", "action": "sell", "verdict": "blocked"}])
-        store.append("main", [record], [], 0)
+        await store.append("main", [record], [], 0)
         columns = "kind, decision_id, intent_id, strategy_id, symbol, action, verdict, sequence, at"
         row = store._connection.execute(f"SELECT {columns} FROM records").fetchone()
         assert row == (
@@ -289,37 +295,37 @@ class TestColumns:
             "2026-11-24T09:30:01.000000+00:00",
         )
 
-    def test_an_expiry_carries_sequence_and_decision(self, store: SqliteStore) -> None:
+    async def test_an_expiry_carries_sequence_and_decision(self, store: SqliteStore) -> None:
         """An expiry's columns name the intent and the decision that expired."""
-        store.append("main", make_chain([{}, {"kind": "expired", "sequence": 1, "decision_id": "d" * 32}]), [], 0)
+        await store.append("main", make_chain([{}, {"kind": "expired", "sequence": 1, "decision_id": "d" * 32}]), [], 0)
         row = store._connection.execute("SELECT sequence, decision_id FROM records WHERE kind = 'expired'").fetchone()
         assert row == (1, "d" * 32)
 
-    def test_a_field_that_is_absent_or_of_another_type_is_null(self, store: SqliteStore) -> None:
+    async def test_a_field_that_is_absent_or_of_another_type_is_null(self, store: SqliteStore) -> None:
         """A quarantined message may have no symbol: its column is empty, never the text of something else."""
-        store.append("main", make_chain([{"symbol": None, "strategy_id": 7, "sequence": "1"}]), [], 0)
+        await store.append("main", make_chain([{"symbol": None, "strategy_id": 7, "sequence": "1"}]), [], 0)
         row = store._connection.execute("SELECT symbol, strategy_id, sequence FROM records").fetchone()
         assert row == (None, None, None)
 
 
 class TestLatest:
-    def test_newest_first_and_no_more_than_asked(self, store: SqliteStore) -> None:
+    async def test_newest_first_and_no_more_than_asked(self, store: SqliteStore) -> None:
         """The newest decisions come first; other kinds of record are not decisions."""
         records = make_chain([{"kind": "policy"}, {}, {}, {"kind": "gap"}, {}])
-        store.append("main", records, [], 0)
-        assert store.latest(2) == [records[4], records[2]]
-        assert store.latest(10) == [records[4], records[2], records[1]]
-        assert store.latest(0) == []
-        assert store.latest(-1) == []
+        await store.append("main", records, [], 0)
+        assert await store.latest(2) == [records[4], records[2]]
+        assert await store.latest(10) == [records[4], records[2], records[1]]
+        assert await store.latest(0) == []
+        assert await store.latest(-1) == []
 
-    def test_records_stored_at_one_instant_keep_ledger_order(self, store: SqliteStore) -> None:
+    async def test_records_stored_at_one_instant_keep_ledger_order(self, store: SqliteStore) -> None:
         """Of decisions stored at the same instant the one later in the ledger is the newer."""
         first = make_record(1, GENESIS, stored_at=START)
         second = make_record(2, first.hash, stored_at=START)
-        store.append("main", [first, second], [], 0)
-        assert store.latest(2) == [second, first]
+        await store.append("main", [first, second], [], 0)
+        assert await store.latest(2) == [second, first]
 
-    def test_filters_combine(self, store: SqliteStore) -> None:
+    async def test_filters_combine(self, store: SqliteStore) -> None:
         """A filter that is given must match exactly; several must all match."""
         records = make_chain(
             [
@@ -329,22 +335,22 @@ class TestLatest:
             ]
         )
         paper = make_decisions(1, book="paper")
-        store.append("main", records, [], 0)
-        store.append("paper", paper, [], 0)
-        assert store.latest(9, strategy_id="momo", book="main") == [records[1], records[0]]
-        assert store.latest(9, verdict="blocked") == [records[2], records[1]]
-        assert store.latest(9, symbol="BTCUSDT", verdict="blocked") == [records[2]]
-        assert store.latest(9, book="paper") == paper
-        assert store.latest(9, symbol="BTC%") == []
+        await store.append("main", records, [], 0)
+        await store.append("paper", paper, [], 0)
+        assert await store.latest(9, strategy_id="momo", book="main") == [records[1], records[0]]
+        assert await store.latest(9, verdict="blocked") == [records[2], records[1]]
+        assert await store.latest(9, symbol="BTCUSDT", verdict="blocked") == [records[2]]
+        assert await store.latest(9, book="paper") == paper
+        assert await store.latest(9, symbol="BTC%") == []
 
 
 class TestTally:
-    def test_every_count_is_there_and_zero_in_an_empty_book(self, store: SqliteStore) -> None:
+    async def test_every_count_is_there_and_zero_in_an_empty_book(self, store: SqliteStore) -> None:
         """A book without records has the same counts as any other, all 0."""
         names = {"approved", "reduced", "blocked", "absorbed", "quarantined", "expired", "gap", "policy", "signals"}
-        assert store.tally("main") == dict.fromkeys(names, 0)
+        assert await store.tally("main") == dict.fromkeys(names, 0)
 
-    def test_counts_of_one_book(self, store: SqliteStore) -> None:
+    async def test_counts_of_one_book(self, store: SqliteStore) -> None:
         """Decisions by verdict, expiries, policies and signals by number, gaps by the intents they lost."""
         records = make_chain(
             [
@@ -357,25 +363,25 @@ class TestTally:
                 {"kind": "expired", "sequence": 2},
             ]
         )
-        store.append("main", records, [make_signal(3)], 1)
-        store.append("paper", make_decisions(3, book="paper"), [make_signal(1, book="paper")], 1)
-        found = {name: count for name, count in store.tally("main").items() if count}
+        await store.append("main", records, [make_signal(3)], 1)
+        await store.append("paper", make_decisions(3, book="paper"), [make_signal(1, book="paper")], 1)
+        found = {name: count for name, count in (await store.tally("main")).items() if count}
         assert found == {"approved": 2, "blocked": 1, "policy": 1, "gap": 7, "expired": 1, "signals": 1}
 
 
-def test_no_search_reads_the_whole_table(store: SqliteStore) -> None:
+async def test_no_search_reads_the_whole_table(store: SqliteStore) -> None:
     """Every question is answered through an index, so a store of months answers like one of a day."""
-    store.append("main", make_decisions(3), [], 0)
+    await store.append("main", make_decisions(3), [], 0)
     asked: list[str] = []
     store._connection.set_trace_callback(asked.append)
-    store.find(decision_id("main", 1)[:9])
-    store.policy("f" * 64)
-    store.signal("main", 1)
-    store.expiry("main", 1)
-    list(store.records("main"))
-    store.tally("main")
+    await store.find(decision_id("main", 1)[:9])
+    await store.policy("f" * 64)
+    await store.signal("main", 1)
+    await store.expiry("main", 1)
+    await listed(store.records("main"))
+    await store.tally("main")
     for filters in ({}, {"book": "main"}, {"strategy_id": "momo"}, {"symbol": "BTCUSDT"}, {"verdict": "blocked"}):
-        store.latest(5, **filters)
+        await store.latest(5, **filters)
     store._connection.set_trace_callback(None)
     questions = [question for question in asked if question.startswith("SELECT")]
     steps = [step[3] for question in questions for step in store._connection.execute(f"EXPLAIN QUERY PLAN {question}")]

@@ -16,7 +16,7 @@ from petrosa_cio.apps.strategist.versions import UNSET, expected_of
 from petrosa_cio.bootstrap.asking import address
 from petrosa_cio.bootstrap.boards import open_boards, publication_of
 from petrosa_cio.bootstrap.gate import open_link
-from petrosa_cio.bootstrap.stores import StorePlace, open_config_store
+from petrosa_cio.bootstrap.stores import StorePlace, open_config_store, place_of
 from petrosa_cio.core import clock
 from petrosa_cio.errors import BusError, PatchRefused, PolicyError, SettingsError
 
@@ -239,7 +239,7 @@ def production_place(settings: Settings) -> ConfigPlace:
     redis = None if settings.redis_url is None else settings.redis_url.get_secret_value()
     return ConfigPlace(
         settings.book,
-        StorePlace(settings.data_dir),
+        place_of(settings),
         settings.nats_url,
         settings.nats_credentials,
         redis,

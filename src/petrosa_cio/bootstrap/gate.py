@@ -21,6 +21,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.board import NatsBoard
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.nats.recovery import accounted_for
 from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.nats.together import end
 from petrosa_cio.core.spill import SpillFile
@@ -109,7 +110,8 @@ async def prepare(link: Link, options: GateOptions) -> None:
 
     async def step() -> None:
         await link.require_jetstream()
-        await link.ensure_streams(options.book, options.signal_subject, options.retention)
+        known = await accounted_for(link, options.book)
+        await link.ensure_streams(options.book, options.signal_subject, options.retention, accounted_for=known)
 
     await _patiently(step, link)
 
@@ -149,7 +151,10 @@ async def status_answer(link: Link, gate: Gate) -> bytes:
     """What a gate says of itself."""
     position = gate.position
     try:
-        account: dict[str, object] = dict((await account_of(link, gate)).content())
+        if not gate.books_known:
+            account: dict[str, object] = {"error": gate.trouble or f"not known while the gate is {gate.state}"}
+        else:
+            account = dict((await account_of(link, gate)).content())
     except BusError as error:
         account = {"error": str(error)}
     return json.dumps(
@@ -168,6 +173,7 @@ async def status_answer(link: Link, gate: Gate) -> bytes:
                 **gate.counters.content(),
                 "passed_unrecorded": gate.passed_unrecorded,
                 "unwitnessed": gate.witness.given_up,
+                "deduplicated": gate.witness.deduplicated,
             },
         }
     ).encode()
@@ -195,6 +201,9 @@ async def _keep_accounts(link: Link, gate: Gate) -> None:
             continue
         try:
             imbalances = (await account_of(link, gate)).imbalances()
+            ledger = await link.state(subjects.ledger_stream(gate.terms.book))
+            if ledger.last > gate.position.index:
+                continue  # another gate writes, and this one, paused perhaps, has not noticed yet
             if imbalances != alarmed:
                 log("ALARM: the books do not balance" if imbalances else "balanced again", {"what": list(imbalances)})
                 await link.publish("alerts.cio.accounting", json.dumps(_alarm(gate, imbalances)).encode())

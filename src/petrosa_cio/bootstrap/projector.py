@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.ports import StoredSignal
 from petrosa_cio.bootstrap.gate import open_link
+from petrosa_cio.bootstrap.stores import fill_store
 from petrosa_cio.core import logs
-from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.ledger import stored
 from petrosa_cio.core.nats.together import first_failure
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from petrosa_cio.apps.nurse.ports import DecisionStore
+    from petrosa_cio.bootstrap.stores import StorePlace
     from petrosa_cio.core.nats.link import Link
     from petrosa_cio.core.nats.reader import Delivered
 
-STORE_FILE = "decisions.sqlite"
 LARGEST_BATCH = 500
 ANCHOR_SECONDS = 60.0
 
@@ -36,7 +36,7 @@ class ProjectorOptions:
 
     nats_url: str
     book: str
-    data_dir: Path
+    place: StorePlace
     credentials: Path | None = None
 
 
@@ -48,7 +48,7 @@ async def run_projector(options: ProjectorOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     link = await open_link(options.nats_url, "petrosa-cio projector", options.credentials, "projector")
-    store = SqliteStore(options.data_dir / STORE_FILE)
+    store = await fill_store(options.place)
     try:
         while not stop.is_set():
             try:
@@ -63,31 +63,34 @@ async def run_projector(options: ProjectorOptions) -> None:
                 log("interrupted", {"why": str(error)})
                 await asyncio.sleep(0.1)
     finally:
-        store.close()
+        await store.close()
         await link.close()
 
 
 async def _project_ledger(link: Link, store: DecisionStore, book: str) -> None:
-    start = store.cursor(book).ledger_index + 1
+    start = (await store.cursor(book)).ledger_index + 1
     async with link.read(subjects.ledger_stream(book), start) as reader:
         async for batch in reader.batches():
             for part in _parts(batch):
-                store.append(book, [stored(book, message) for message in part], [], 0)
-                await asyncio.sleep(0)
+                await store.append(book, [stored(book, message) for message in part], [], 0)
 
 
 async def _project_outbox(link: Link, store: DecisionStore, book: str) -> None:
-    start = store.cursor(book).outbox_sequence + 1
+    start = (await store.cursor(book)).outbox_sequence + 1
     async with link.read(subjects.outbox_stream(book), start) as reader:
         async for batch in reader.batches():
             for part in _parts(batch):
-                signals = [_signal(book, message) for message in part if not message.subject.endswith(".expired")]
-                store.append(book, [], signals, part[-1].sequence)
-                await asyncio.sleep(0)
+                signals = [_signal(book, message) for message in part if _is_signal(message)]
+                await store.append(book, [], signals, part[-1].sequence)
 
 
 def _parts(batch: list[Delivered]) -> list[list[Delivered]]:
     return [batch[start : start + LARGEST_BATCH] for start in range(0, len(batch), LARGEST_BATCH)]
+
+
+def _is_signal(message: Delivered) -> bool:
+    """Whether an outbox message is a signal: no expiry, and nothing that a stranger put there."""
+    return subjects.outbox_sequence(message.subject) > 0 and not message.subject.endswith(".expired")
 
 
 def _signal(book: str, message: Delivered) -> StoredSignal:
@@ -105,7 +108,7 @@ async def _until(stop: asyncio.Event, link: Link, store: DecisionStore, book: st
     ledger, outbox = await link.state(subjects.ledger_stream(book)), await link.state(subjects.outbox_stream(book))
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        cursor = store.cursor(book)
+        cursor = await store.cursor(book)
         if cursor.ledger_index >= ledger.last and cursor.outbox_sequence >= outbox.last:
             return
         await asyncio.sleep(0.02)
@@ -115,7 +118,7 @@ async def _anchor(link: Link, store: DecisionStore, book: str) -> None:
     """Keep the chain head in a bucket of its own every minute: a cut-off tail shows against it."""
     anchored = ""
     while True:
-        cursor = store.cursor(book)
+        cursor = await store.cursor(book)
         if cursor.ledger_head and cursor.ledger_head != anchored:
             await link.anchor(book, json.dumps({"index": cursor.ledger_index, "head": cursor.ledger_head}).encode())
             anchored = cursor.ledger_head

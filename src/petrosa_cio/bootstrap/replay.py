@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.models import iso
+from petrosa_cio.apps.nurse.ports import StoreCursor
 from petrosa_cio.bootstrap.house import Wiring, start_book, until_judging
 from petrosa_cio.bootstrap.policies import REPLAY, load
-from petrosa_cio.bootstrap.projector import STORE_FILE
+from petrosa_cio.bootstrap.stores import STORE_FILE
 from petrosa_cio.core import logs
+from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.core.exchange.recording import merge, read_klines
 from petrosa_cio.core.nats import server, subjects
 from petrosa_cio.core.nats.link import Link
@@ -24,7 +26,7 @@ from petrosa_cio.core.nats.together import first_failure
 from petrosa_cio.core.nats.trouble import Interrupted, give_up
 from petrosa_cio.core.processes import Supervisor
 from petrosa_cio.core.recorded import Recorded, merged, read_intents
-from petrosa_cio.errors import BusError, Fenced, RecordingError
+from petrosa_cio.errors import BusError, Fenced, RecordingError, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +128,8 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
         try:
             await until_judging(replay.link, BOOK, lambda _: None)
             await replay.run(options.out / "decisions.jsonl", progress)
-            summary = await replay.summary(_revision(options), klines)
+            await _until_projected(options.out / STORE_FILE, replay.tally)
+            summary = replay.summary(_revision(options), klines)
         finally:
             await replay.close()
         summary["seconds"] = round(time.perf_counter() - started, 3)
@@ -134,6 +137,30 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
     shutil.rmtree(work / "nats" / "jetstream", ignore_errors=True)
     (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+async def _until_projected(store: Path, tally: Tally) -> None:
+    """Wait until the store holds the chain up to its head. Raises StoreError where it does not get there."""
+    loop = asyncio.get_running_loop()
+    until, found = loop.time() + PATIENCE_SECONDS, StoreCursor()
+    while loop.time() < until:
+        with contextlib.suppress(StoreError):  # not made yet, perhaps
+            found = await _carried(store)
+        if found.ledger_index >= tally.index:
+            if found.ledger_head == tally.head:
+                return
+            break
+        await asyncio.sleep(0.1)
+    msg = f"{store.name} holds {found.ledger_index} records of {tally.index}, or others: see work/logs/projector.log"
+    raise StoreError(msg)
+
+
+async def _carried(store: Path) -> StoreCursor:
+    reading = SqliteStore(store, read_only=True)
+    try:
+        return await reading.cursor(BOOK)
+    finally:
+        await reading.close()
 
 
 def _interval(klines: KlineTable | None, symbol: str) -> int | None:
@@ -146,7 +173,11 @@ def _revision(options: ReplayOptions) -> str:
 
 def _clear(out: Path, work: Path) -> None:
     """Make room for the results; only what an earlier replay wrote is removed."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"--out: {out}: {error.strerror}"
+        raise SettingsError(msg) from error
     shutil.rmtree(work, ignore_errors=True)
     for name in ("summary.json", "decisions.jsonl", STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm"):
         (out / name).unlink(missing_ok=True)
@@ -165,11 +196,20 @@ class _Replay:
         await self.engine.close()
 
     async def run(self, decisions: Path, progress: Callable[[int, int], None]) -> None:
+        await self.engine.restored()
         await self.engine.listen(SIGNALS, self.tally.hear)
-        await self.engine.flush()
+        with contextlib.suppress(Interrupted):  # the subscription is told anew when the connection is back
+            await self.engine.flush()
         with decisions.open("w", encoding="utf-8") as lines:
             await first_failure(self._publish(), self._follow(lines, progress), self._until_done())
-        await self._read_missed()
+        while True:
+            try:
+                await self.link.restored()
+                await self._read_missed()
+            except Interrupted:
+                await asyncio.sleep(0.05)
+            else:
+                return
 
     async def _publish(self) -> None:
         """Publish in order, each once: the expected sequence makes a retry after a lost acknowledgement harmless."""
@@ -248,7 +288,8 @@ class _Replay:
             now = (tally.decided, len(tally.heard), len(tally.expired))
             settled_now = tally.promised <= (tally.heard.keys() | tally.expired)
             if tally.decided >= len(self.intents) and settled_now:
-                await self.engine.flush()  # what is already on its way to the engine's connection counts too
+                with contextlib.suppress(Interrupted):
+                    await self.engine.flush()  # what is already on its way to the engine's connection counts too
                 return
             if now != seen:
                 seen, since = now, loop.time()
@@ -282,9 +323,9 @@ class _Replay:
                 if batch[-1].sequence >= last:
                     return
 
-    async def summary(self, revision: str, klines: KlineTable | None) -> dict[str, object]:
+    def summary(self, revision: str, klines: KlineTable | None) -> dict[str, object]:
         tally = self.tally
-        promoted = {sequence for sequence in tally.promised if sequence not in tally.expired}
+        due = tally.promised - tally.expired
         uncovered = sorted(
             {symbol for symbol in _symbols(self.intents) if klines is None or symbol not in klines.symbols}
         )
@@ -292,9 +333,10 @@ class _Replay:
             "intents": len(self.intents),
             "decisions": tally.decided,
             **{name: tally.verdicts[name] for name in ("approved", "reduced", "blocked", "absorbed", "quarantined")},
-            "promoted": len(promoted),
+            "promoted": len(due & tally.heard.keys()),
             "expired": len(tally.expired),
-            "lost": len(promoted - tally.heard.keys()),
+            "lost": len(due - tally.heard.keys()),
+            "unpromised": len(tally.heard.keys() - due),
             "duplicated": sum(count - 1 for count in tally.heard.values() if count > 1),
             "recovered_from_outbox": self.recovered,
             "by_reason": dict(tally.reasons.most_common()),

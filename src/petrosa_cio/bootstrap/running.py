@@ -49,9 +49,11 @@ async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dic
     Raises SettingsError where another `up` uses the data directory, PolicyError for a faulty policy.
     """
     policy = policies.load(options.policy_file, policies.EMBEDDED)
-    options.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_directory(options.data_dir)
     stop = _stop_on_signals()
     with _only_one(options.data_dir):
+        if options.ready_file is not None:
+            options.ready_file.unlink(missing_ok=True)  # one that was killed left it
         async with Supervisor(options.data_dir, logs.events("up")) as supervisor:
             plan = server.plan(options.data_dir / "nats")
             await supervisor.start("nats-server", plan.command)
@@ -89,7 +91,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     Several may run on one book: the ledger lets one advance at a time, the others stand by.
     """
     policy = policies.load(settings.policy_file, policies.PRODUCTION)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_directory(settings.data_dir)
     stop = _stop_on_signals()
     link = await open_link(settings.nats_url, "petrosa-cio serve", settings.nats_credentials, "serve")
     try:
@@ -109,6 +111,14 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
 async def _told(stop: asyncio.Event) -> None:
     await stop.wait()
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise SettingsError(msg) from error
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -11,22 +11,19 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.decision import judge_again
 from petrosa_cio.apps.nurse.models import Receipt
 from petrosa_cio.apps.nurse.policy import read_policy
-from petrosa_cio.apps.nurse.record import ChainReport, held_against, verify
-from petrosa_cio.bootstrap.projector import STORE_FILE
-from petrosa_cio.core.db.sqlite import SqliteStore
+from petrosa_cio.apps.nurse.record import ChainReport, Walk, held_against, verify
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.fold import receipt_of
 from petrosa_cio.core.nats.ledger import stored
 from petrosa_cio.core.nats.trouble import Interrupted
-from petrosa_cio.errors import NotFound, StoreError
+from petrosa_cio.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from petrosa_cio.apps.nurse.models import Json
     from petrosa_cio.apps.nurse.policy import Policy
-    from petrosa_cio.apps.nurse.ports import StoredRecord
+    from petrosa_cio.apps.nurse.ports import DecisionStore, StoredRecord
     from petrosa_cio.core.nats.link import Link
 
 
@@ -48,15 +45,6 @@ async def follow_decisions(link: Link, book: str, show: Callable[[dict[str, obje
             await asyncio.sleep(0.1)
 
 
-def open_store(data_dir: Path) -> SqliteStore:
-    """The query store in a data directory. Raises StoreError, saying where it looked, if there is none."""
-    path = data_dir / STORE_FILE
-    if not path.exists():
-        msg = f"no decisions in {data_dir} (looked for {STORE_FILE}); name the directory with --data-dir"
-        raise StoreError(msg)
-    return SqliteStore(path, read_only=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Story:
     """Everything about one decision: its record, the signal if one left, its expiry, and what judging again gives."""
@@ -71,17 +59,17 @@ class Story:
     hash_holds: bool
 
 
-def tell(store: SqliteStore, decision_id: str) -> Story:
+async def tell(store: DecisionStore, decision_id: str) -> Story:
     """The story of a decision. Raises NotFound, or StoreError where the store cannot be read."""
-    found = store.find(decision_id)
+    found = await store.find(decision_id)
     if found is None:
         msg = f"no decision {decision_id}; give its id, or at least the first 8 characters"
         raise NotFound(msg)
     content = record.decode(found.body)
     sequence = int(str(content["sequence"]))
-    policy = _policy(store, content.get("policy_revision"))
+    policy = await _policy(store, content.get("policy_revision"))
     same, verdict = judge_again(content, _receipt(content), policy)
-    signal, expiry = store.signal(found.book, sequence), store.expiry(found.book, sequence)
+    signal, expiry = await store.signal(found.book, sequence), await store.expiry(found.book, sequence)
     return Story(
         stored=found,
         content=content,
@@ -101,16 +89,24 @@ def _receipt(content: dict[str, Json]) -> Receipt:
     return receipt_of(content)
 
 
-def _policy(store: SqliteStore, revision: Json) -> Policy | None:
-    found = store.policy(str(revision)) if revision is not None else None
+async def _policy(store: DecisionStore, revision: Json) -> Policy | None:
+    found = await store.policy(str(revision)) if revision is not None else None
     if found is None:
         return None
     return read_policy(record.decode(found.body)["policy"], f"policy {revision}")
 
 
-def verify_store(store: SqliteStore) -> list[ChainReport]:
-    """Walk the chain of every book in the store."""
-    return [verify(book, store.records(book)) for book in store.books()]
+async def verify_store(store: DecisionStore) -> list[ChainReport]:
+    """Walk the chain of every book in the store, record by record, up to where the store says that it was carried."""
+    reports: list[ChainReport] = []
+    for book in await store.books():
+        walk, cursor, found = Walk(book), await store.cursor(book), None
+        async for kept in store.records(book):
+            walk.step(kept)
+            if kept.index == cursor.ledger_index:
+                found = kept.hash
+        reports.append(held_against(walk.report(), cursor.ledger_index, cursor.ledger_head, found or None))
+    return reports
 
 
 async def verify_stream(link: Link, book: str) -> ChainReport:

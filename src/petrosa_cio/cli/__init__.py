@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,7 @@ from petrosa_cio.cli.options import (
     DataDir,
     NatsUrl,
     PolicyFile,
+    StoreDir,
     run,
 )
 from petrosa_cio.cli.probe import probe
@@ -41,6 +42,9 @@ from petrosa_cio.errors import (
     StoreError,
 )
 from petrosa_cio.settings import default_data_dir, described, read_settings
+
+if TYPE_CHECKING:
+    from petrosa_cio.bootstrap.stores import StorePlace
 
 _SETTINGS_HELP = "Production settings, all from the environment:\n\n" + "\n\n".join(
     f"{name} (default {default or 'none'}): {meaning}" for name, default, meaning in described()
@@ -88,6 +92,13 @@ def _code(error: CioError) -> int:
             return ENVIRONMENT
 
 
+def _place(data_dir: Path | None) -> StorePlace:
+    """The query store in a directory that is named, else the one that `serve` with these settings fills."""
+    from petrosa_cio.bootstrap.stores import StorePlace, place_of
+
+    return place_of(read_settings()) if data_dir is None else StorePlace(data_dir)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -119,14 +130,25 @@ def up(
     from petrosa_cio.bootstrap.running import up as run_up
     from petrosa_cio.core import logs
     from petrosa_cio.faces import Screen
+    from petrosa_cio.faces.unhurried import Unhurried
 
     if market not in ("auto", "live", "synthetic", "none"):
         msg = f"--market: must be auto, live, synthetic or none, got {market}"
         raise SettingsError(msg)
     logs.configure(json=False)
+    if ready_file is not None and not ready_file.parent.is_dir():
+        msg = f"--ready-file: {ready_file.parent} is no directory"
+        raise SettingsError(msg)
     screen = Screen()
+    # One thread prints all, so that lines keep their order and a terminal that takes nothing stops nothing.
+    printing: Unhurried[str | dict[str, object]] = Unhurried(
+        lambda item: screen.say(item) if isinstance(item, str) else screen.decision(item)
+    )
     options = UpOptions(data_dir.resolve(), market, policy, ready_file, signal_subject)
-    run(run_up(options, screen.say, (lambda _: None) if quiet else screen.decision))
+    try:
+        run(run_up(options, printing, (lambda _: None) if quiet else printing))
+    finally:
+        printing.close()
 
 
 @app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
@@ -175,25 +197,32 @@ def replay(
 
     run(work())
     screen.summary(found)
-    if found["lost"] or found["duplicated"] or found["decisions"] != found["intents"]:
+    if found["lost"] or found["duplicated"] or found["unpromised"] or found["decisions"] != found["intents"]:
         raise typer.Exit(NO)
 
 
 @app.command()
 def explain(
     decision_id: Annotated[str, typer.Argument(help="Decision id, or at least its first 8 characters.")],
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    data_dir: StoreDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Tell the whole story of a decision, and judge it again. Exit 1 where the verdict does not come out the same."""
-    from petrosa_cio.bootstrap.tailing import open_store, tell
+    from petrosa_cio.bootstrap.stores import open_store
+    from petrosa_cio.bootstrap.tailing import tell
     from petrosa_cio.faces import Screen
 
-    store = open_store(data_dir)
-    try:
-        story = tell(store, decision_id)
-    finally:
-        store.close()
+    stories = []
+
+    async def ask() -> None:
+        store = await open_store(_place(data_dir))
+        try:
+            stories.append(await tell(store, decision_id))
+        finally:
+            await store.close()
+
+    run(ask())
+    (story,) = stories
     Screen().story(story, as_json=as_json)
     if not (story.same_verdict and story.hash_holds):
         raise typer.Exit(NO)
@@ -201,28 +230,29 @@ def explain(
 
 @app.command()
 def verify_ledger(
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
+    data_dir: StoreDir = None,
     nats_url: Annotated[str | None, typer.Option(help="Walk the ledger stream itself on this server.")] = None,
     book: Book = "main",
 ) -> None:
     """Walk the hash chain and name every altered, missing or reordered record. Exit 1 where there is one."""
-    from petrosa_cio.bootstrap.tailing import open_store, verify_store
+    from petrosa_cio.bootstrap.asking import verify_at
+    from petrosa_cio.bootstrap.stores import open_store
+    from petrosa_cio.bootstrap.tailing import verify_store
     from petrosa_cio.faces import Screen
 
     reports = []
-    if nats_url is not None:
-        from petrosa_cio.bootstrap.asking import verify_at
 
-        async def walk() -> None:
+    async def walk() -> None:
+        if nats_url is not None:
             reports.append(await verify_at(nats_url, book))
-
-        run(walk())
-    else:
-        store = open_store(data_dir)
+            return
+        store = await open_store(_place(data_dir))
         try:
-            reports.extend(verify_store(store))
+            reports.extend(await verify_store(store))
         finally:
-            store.close()
+            await store.close()
+
+    run(walk())
     Screen().chains(reports)
     if not reports or any(report.breaks for report in reports):
         raise typer.Exit(NO)
@@ -328,7 +358,7 @@ def steward(
     """Run one steward process; `up` and `serve` start it."""
     from petrosa_cio.bootstrap import policies
     from petrosa_cio.bootstrap.steward import StewardOptions, run_steward
-    from petrosa_cio.bootstrap.stores import StorePlace
+    from petrosa_cio.bootstrap.stores import StorePlace, place_of
     from petrosa_cio.core import logs
 
     logs.configure(json=True)
@@ -337,7 +367,7 @@ def steward(
         options = StewardOptions(
             settings.nats_url,
             settings.book,
-            StorePlace(settings.data_dir),
+            place_of(settings),
             policies.load(settings.policy_file, policies.PRODUCTION),
             settings.replicas,
             settings.nats_credentials,
@@ -358,14 +388,15 @@ def projector(
 ) -> None:
     """Run one projector process; `up`, `serve` and `replay` start it."""
     from petrosa_cio.bootstrap.projector import ProjectorOptions, run_projector
+    from petrosa_cio.bootstrap.stores import StorePlace, place_of
     from petrosa_cio.core import logs
 
     logs.configure(json=True)
     if from_settings:
         settings = read_settings()
-        options = ProjectorOptions(settings.nats_url, settings.book, settings.data_dir, settings.nats_credentials)
+        options = ProjectorOptions(settings.nats_url, settings.book, place_of(settings), settings.nats_credentials)
     else:
-        options = ProjectorOptions(nats_url, book, data_dir)
+        options = ProjectorOptions(nats_url, book, StorePlace(data_dir))
     run(run_projector(options))
 
 

@@ -115,11 +115,13 @@ def _values(pairs: list[str]) -> dict[str, Json]:
 
 
 def _read(file: Path) -> Json:
+    from petrosa_cio.bootstrap.policies import policy_text
+
     try:
-        content: Json = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise PolicyError((f"cannot be read: {error}",), str(file)) from error
-    return content
+    return policy_text(text, str(file))
 
 
 def _made(found: Json, *, as_json: bool) -> None:

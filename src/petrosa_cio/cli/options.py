@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NO, USAGE, ENVIRONMENT, MISSING, WAITS, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 DataDir = Annotated[Path, typer.Option(help="Directory of the store, logs and the embedded server.")]
+StoreDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Directory of the store; default: the store that the settings name.")
+]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy file (JSON); see docs/policy.md.")]
 NatsUrl = Annotated[str | None, typer.Option(help="NATS server; default: the one `up` runs on the data directory.")]
 Book = Annotated[str, typer.Option(help="Book: an account whose intents are judged one after another.")]

@@ -84,6 +84,7 @@ class Supervisor:
             child.keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await child.keeper
+            child.keeper = None
         if child.process is not None and child.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.process.terminate()
@@ -102,6 +103,8 @@ class Supervisor:
         return self.directory / "run" / f"{child.name}.pid"
 
     async def _spawn(self, child: Child) -> None:
+        for name in ("run", "logs"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
         # A file, not a pipe: a pipe that nobody reads blocks the child, and one inherited further hangs its readers.
         with (self.directory / "logs" / f"{child.name}.log").open("ab") as output:
             child.process = await asyncio.create_subprocess_exec(
@@ -128,6 +131,14 @@ class Supervisor:
             if loop.time() - started > HEALTHY_SECONDS:
                 pause = FIRST_PAUSE
             self.log("child ended; starting it again", {"child": child.name, "exit": code, "restarts": child.starts})
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-            await self._spawn(child)
+            while True:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                try:
+                    await self._spawn(child)
+                except OSError as error:  # no log directory, no room, no process: none of it is for ever
+                    self.log(
+                        "ALARM: child could not be started; trying again", {"child": child.name, "why": str(error)}
+                    )
+                else:
+                    break

@@ -61,8 +61,15 @@ class Screen:
                 self._out.print(
                     f"expired {_safe(content.get('decision_id'))}: its hard timeout had passed", style="red"
                 )
+            case "gap":
+                self._out.print(f"gap: {_safe(content.get('count'))} intents left the stream unjudged", style="red")
+            case "outage":
+                self._out.print(f"outage from {_safe(content.get('from'))}: {_safe(content.get('why'))}", style="red")
+            case "spilled":
+                what = " ".join(_safe(content.get(name) or "?") for name in ("strategy_id", "action", "symbol"))
+                self._out.print(f"spilled {_safe(content.get('decision_id'))[:8]} {what}", style="red")
             case kind:
-                self._out.print(f"{_safe(kind)} {_safe(content.get('count'))}", style="red")
+                self._out.print(f"{_safe(kind)}", style="red")
 
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -87,6 +94,7 @@ class Screen:
             "expired",
             "lost",
             "duplicated",
+            "unpromised",
             "recovered_from_outbox",
             "seconds",
             "latency_ms",

@@ -25,7 +25,7 @@ def judge(case: Case) -> Verdict:
     """Return the verdict on ``case``: every reason that fired in table order, and what every check observed.
 
     * malformed: blocked, naming every fault.
-    * a repeat: blocked, whatever the action.
+    * a repeat: blocked, whatever the action; of a buy or sell the table is walked all the same, for what else fired.
     * ``hold``: absorbed. ``close``: approved, in every trading state and with any fact missing.
     * buy and sell: the whole table of controls. Approved exactly where no enforcing control fired.
     """
@@ -35,13 +35,12 @@ def judge(case: Case) -> Verdict:
         case Intent() as intent:
             duplicate = _duplicate(case.book)
             side = intent.side
-            if duplicate is not None:
-                return Verdict(VerdictKind.BLOCKED, (duplicate,), (duplicate,))
             if side is None:
+                if duplicate is not None:
+                    return _repeat(duplicate)
                 return Verdict(VerdictKind.ABSORBED if intent.action == "hold" else VerdictKind.APPROVED)
-            if case.policy is None:
-                return _without_policy()
-            return _entry(case, intent, side, case.policy)
+            verdict = _without_policy() if case.policy is None else _entry(case, intent, side, case.policy)
+            return verdict if duplicate is None else _repeat(duplicate, verdict)
 
 
 def _malformed(malformed: Malformed) -> Verdict:
@@ -54,6 +53,14 @@ def _duplicate(book: BookFacts) -> Observation | None:
     if book.duplicate_of is None:
         return None
     return Observation(Reason.DUPLICATE_INTENT, Outcome.BLOCK, (("duplicate_of", book.duplicate_of),))
+
+
+def _repeat(duplicate: Observation, verdict: Verdict | None = None) -> Verdict:
+    """Blocked as a repeat, with every reason that ``verdict`` has besides."""
+    if verdict is None:
+        return Verdict(VerdictKind.BLOCKED, (duplicate,), (duplicate,))
+    reasons, observed = (duplicate, *verdict.reasons), (duplicate, *verdict.observed)
+    return Verdict(VerdictKind.BLOCKED, reasons, observed, verdict.order)
 
 
 def _without_policy() -> Verdict:

@@ -7,6 +7,7 @@ A policy is immutable; its revision is the SHA-256 of its canonical text, so equ
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
@@ -189,8 +190,7 @@ def read_policy(content: Json, source: str = "policy") -> Policy:
     if "required_facts" in content:
         faults.extend(parameter_faults({"required_facts": content["required_facts"]}))
         scopes.setdefault(GLOBAL, {})["required_facts"] = content["required_facts"]
-    if not faults:
-        faults.extend(_cross_faults(scopes))
+    faults.extend(_cross_faults(scopes))
     if faults:
         raise PolicyError(tuple(faults), source)
     try:
@@ -276,12 +276,17 @@ def _cross_faults(scopes: Mapping[str, Values]) -> Iterator[str]:
                         yield fault
 
 
+def _is_number(value: Json) -> bool:
+    """Whether ``value`` can be compared at all; one that cannot is a fault of its own."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _crossed(scopes: Mapping[str, Values], layers: list[str]) -> Iterator[str]:
-    values = default_values()
+    values = {name: PARAMETERS[name].default for pair in _ORDERED_PAIRS for name in pair}
     for layer in layers:
-        values.update(scopes[layer])
+        values.update((name, value) for name, value in scopes[layer].items() if name in values)
     for low, high in _ORDERED_PAIRS:
-        least, most = values.get(low), values.get(high)
-        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+        least, most = values[low], values[high]
+        if _is_number(least) and _is_number(most) and Decimal(str(least)) > Decimal(str(most)):
             setters = [layer for layer in layers if low in scopes[layer] or high in scopes[layer]]
             yield f"{' with '.join(setters) or DEFAULTS}: {low} ({least}) is above {high} ({most})"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from petrosa_cio.apps.nurse.models import Instant, Json
 
@@ -90,33 +90,33 @@ class DecisionStore(Protocol):
     * Every method raises StoreError when the store cannot be read or written; nothing else.
     """
 
-    def cursor(self, book: str) -> StoreCursor:
+    async def cursor(self, book: str) -> StoreCursor:
         """How far ``book`` has been carried into this store."""
 
-    def append(
+    async def append(
         self, book: str, records: Sequence[StoredRecord], signals: Sequence[StoredSignal], outbox_sequence: int
     ) -> None:
         """Keep a batch and move the cursor, atomically. ``outbox_sequence`` is the last one read (0: unchanged)."""
 
-    def find(self, decision_id: str) -> StoredRecord | None:
+    async def find(self, decision_id: str) -> StoredRecord | None:
         """The record of a decision, by its id or an unambiguous beginning of at least 8 characters."""
 
-    def policy(self, revision: str) -> StoredRecord | None:
+    async def policy(self, revision: str) -> StoredRecord | None:
         """The latest record that put the policy with this revision in force."""
 
-    def signal(self, book: str, sequence: int) -> StoredSignal | None:
+    async def signal(self, book: str, sequence: int) -> StoredSignal | None:
         """The signal promoted for an intent, if one was."""
 
-    def expiry(self, book: str, sequence: int) -> StoredRecord | None:
+    async def expiry(self, book: str, sequence: int) -> StoredRecord | None:
         """The record that says that an approved intent expired unpromoted, if it did."""
 
-    def records(self, book: str, after: int = 0) -> Iterator[StoredRecord]:
+    def records(self, book: str, after: int = 0) -> AsyncIterator[StoredRecord]:
         """All records of ``book`` with an index above ``after``, in order, without holding them all in memory."""
 
-    def books(self) -> tuple[str, ...]:
+    async def books(self) -> tuple[str, ...]:
         """Every book that has a record here, by name."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Release the store. Idempotent."""
 
 

@@ -20,7 +20,7 @@ Times of measurement, host names and latencies are not in the body, so equal inp
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -110,11 +110,35 @@ def held_against(report: ChainReport, index: int, head: str, found: str | None) 
     if found == head:
         return report
     problem = (
-        f"the tail is cut off: record {index} was anchored and is missing"
+        f"the tail is cut off: record {index} was here and is missing"
         if found is None
-        else f"is not the record {index} whose hash was anchored: the chain was written anew"
+        else f"is not the record {index} that was here: the chain was written anew"
     )
     return ChainReport(report.book, report.records, report.head, (*report.breaks, Break(index, problem)))
+
+
+@dataclass(slots=True)
+class Walk:
+    """A walk along a book's chain from its first record on; it names up to ``at_most`` breaks."""
+
+    book: str
+    at_most: int = 20
+    count: int = 0
+    index: int = 0
+    head: str = GENESIS
+    breaks: list[Break] = field(default_factory=list)
+
+    def step(self, record: StoredRecord) -> None:
+        """Hold the next record against the one before it."""
+        self.count += 1
+        for problem in _problems(record, self.index + 1, self.head):
+            if len(self.breaks) < self.at_most:
+                self.breaks.append(Break(record.index, problem, _decision_id(record)))
+        self.head, self.index = record.hash, record.index
+
+    def report(self) -> ChainReport:
+        """What was found so far."""
+        return ChainReport(self.book, self.count, self.head, tuple(self.breaks))
 
 
 def verify(book: str, records: Iterable[StoredRecord], *, at_most: int = 20) -> ChainReport:
@@ -122,12 +146,7 @@ def verify(book: str, records: Iterable[StoredRecord], *, at_most: int = 20) -> 
 
     A truncated tail cannot be seen by a chain alone; compare ``head`` with the one that was anchored elsewhere.
     """
-    head, index, count = GENESIS, 0, 0
-    breaks: list[Break] = []
+    walk = Walk(book, at_most)
     for record in records:
-        count += 1
-        for problem in _problems(record, index + 1, head):
-            if len(breaks) < at_most:
-                breaks.append(Break(record.index, problem, _decision_id(record)))
-        head, index = record.hash, record.index
-    return ChainReport(book, count, head, tuple(breaks))
+        walk.step(record)
+    return walk.report()

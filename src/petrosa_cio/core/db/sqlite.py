@@ -5,14 +5,19 @@ transaction with ``synchronous=FULL``, so a cursor that was read back once is ne
 
 The columns beside a record's body exist only to be searched; they are read out of the body and never out of anything
 else. What is handed back is the body as it was stored, so a record that was altered in the file shows in `verify`.
+
+SQLite blocks while the disk syncs, so every question and every batch runs in a thread and the event loop goes on. A
+call that is cancelled is finished all the same: its batch is kept, and may be sent again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import contextmanager
+from functools import wraps
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from petrosa_cio.apps.nurse.models import VerdictKind
 from petrosa_cio.apps.nurse.ports import StoreCursor, StoredRecord, StoredSignal
@@ -20,10 +25,13 @@ from petrosa_cio.apps.nurse.record import GENESIS, decode
 from petrosa_cio.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from petrosa_cio.apps.nurse.models import Json
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SCHEMA: int = 1
 """Version of the tables below, kept in ``PRAGMA user_version``."""
@@ -62,8 +70,20 @@ _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 _TEXTS = ("decision_id", "intent_id", "strategy_id", "symbol", "action", "verdict")
 
 
+def _in_thread(
+    method: Callable[Concatenate[SqliteStore, P], R],
+) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, R]]:
+    """``method``, which blocks, as one that is awaited."""
+
+    @wraps(method)
+    async def awaited(store: SqliteStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(method, store, *args, **kwargs)
+
+    return awaited
+
+
 class SqliteStore:
-    """`DecisionStore` in one SQLite file. Safe to share between threads; calls then take turns.
+    """`DecisionStore` in one SQLite file. Safe to share between tasks and threads; calls then take turns.
 
     Raises StoreError where ``path`` cannot be opened, is no query store, or was written by a newer version. With
     ``read_only`` nothing is ever created or written: the store must exist, in a directory this process may write to
@@ -81,13 +101,18 @@ class SqliteStore:
             self._connection.close()
             raise
 
+    @_in_thread
     def cursor(self, book: str) -> StoreCursor:
         """How far ``book`` has been carried into this store."""
+        return self._cursor(book)
+
+    def _cursor(self, book: str) -> StoreCursor:
         with self._access() as connection:
             query = "SELECT ledger_index, ledger_head, outbox_sequence FROM cursors WHERE book = ?"
             row = connection.execute(query, (book,)).fetchone()
         return StoreCursor(*row) if row else StoreCursor()
 
+    @_in_thread
     def append(
         self, book: str, records: Sequence[StoredRecord], signals: Sequence[StoredSignal], outbox_sequence: int
     ) -> None:
@@ -99,7 +124,7 @@ class SqliteStore:
         """
         with self._access() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            before = self.cursor(book)
+            before = self._cursor(book)
             index, head = before.ledger_index, before.ledger_head
             for record in records:
                 self._own(book, record.book)
@@ -115,6 +140,7 @@ class SqliteStore:
             outbox = max(before.outbox_sequence, outbox_sequence)
             connection.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (book, index, head, outbox))
 
+    @_in_thread
     def find(self, decision_id: str) -> StoredRecord | None:
         """The record of a decision, by its id or a beginning of at least 8 characters.
 
@@ -131,42 +157,57 @@ class SqliteStore:
             raise StoreError(f"{decision_id!r} is ambiguous: more than one decision id begins so; give more of it")
         return found[0] if found else None
 
+    @_in_thread
     def policy(self, revision: str) -> StoredRecord | None:
         """The latest record that put the policy with this revision in force."""
         wanted = "WHERE kind = 'policy' AND policy_revision = ? ORDER BY stored_at DESC, rowid DESC LIMIT 1"
         return next(iter(self._select(wanted, revision)), None)
 
+    @_in_thread
     def signal(self, book: str, sequence: int) -> StoredSignal | None:
         """The signal promoted for an intent, if one was."""
+        return self._signal(book, sequence)
+
+    def _signal(self, book: str, sequence: int) -> StoredSignal | None:
         with self._access() as connection:
             query = "SELECT book, sequence, subject, CAST(body AS BLOB), stored_at FROM signals"
             row = connection.execute(query + " WHERE book = ? AND sequence = ?", (book, sequence)).fetchone()
         return StoredSignal(*row) if row else None
 
+    @_in_thread
     def expiry(self, book: str, sequence: int) -> StoredRecord | None:
         """The record that says that an approved intent expired unpromoted, if it did."""
         wanted = "WHERE book = ? AND kind = 'expired' AND sequence = ? ORDER BY idx LIMIT 1"
         return next(iter(self._select(wanted, book, sequence)), None)
 
-    def records(self, book: str, after: int = 0) -> Iterator[StoredRecord]:
+    async def records(self, book: str, after: int = 0) -> AsyncIterator[StoredRecord]:
         """All records of ``book`` with an index above ``after``, in order, a page at a time.
 
         What is appended after the first record was asked for is left out, so the walk ends beside a busy projector.
         """
         # Pages rather than one open cursor: a long walk must not keep the projector's log from being folded back.
-        with self._access() as connection:
-            (last,) = connection.execute("SELECT max(idx) FROM records WHERE book = ?", (book,)).fetchone()
+        last = await asyncio.to_thread(self._last, book)
         page_of = "WHERE book = ? AND idx > ? AND idx <= ? ORDER BY idx LIMIT ?"
-        while page := self._select(page_of, book, after, last, _PAGE):
-            yield from page
+        while page := await asyncio.to_thread(self._select, page_of, book, after, last, _PAGE):
+            for record in page:
+                yield record
             after = page[-1].index
 
+    def _last(self, book: str) -> int | None:
+        with self._access() as connection:
+            (last,) = connection.execute("SELECT max(idx) FROM records WHERE book = ?", (book,)).fetchone()
+        return None if last is None else int(last)
+
+    @_in_thread
     def books(self) -> tuple[str, ...]:
         """Every book that has a record here, by name."""
         with self._access() as connection:
-            rows = connection.execute("SELECT book FROM cursors WHERE ledger_index > 0 ORDER BY book").fetchall()
+            rows = connection.execute(
+                "SELECT book FROM cursors WHERE ledger_index > 0 UNION SELECT DISTINCT book FROM records ORDER BY book"
+            ).fetchall()
         return tuple(book for (book,) in rows)
 
+    @_in_thread
     def latest(
         self,
         limit: int,
@@ -184,6 +225,7 @@ class SqliteStore:
         order = " ORDER BY stored_at DESC, rowid DESC LIMIT ?"
         return self._select("WHERE kind = 'decision'" + where + order, *wanted.values(), max(limit, 0))
 
+    @_in_thread
     def tally(self, book: str) -> dict[str, int]:
         """How many intents of ``book`` came to what, as of one moment.
 
@@ -202,6 +244,7 @@ class SqliteStore:
             (signals,) = connection.execute("SELECT count(*) FROM signals WHERE book = ?", (book,)).fetchone()
         return counts | {"signals": signals}
 
+    @_in_thread
     def close(self) -> None:
         """Release the store. Idempotent."""
         with self._access() as connection:
@@ -283,7 +326,7 @@ class SqliteStore:
             raise StoreError(f"{self._path}: record {record.index} of book {record.book!r}: {error}") from error
 
     def _keep_signal(self, signal: StoredSignal) -> None:
-        kept = self.signal(signal.book, signal.sequence)
+        kept = self._signal(signal.book, signal.sequence)
         if kept is None:
             values = (signal.book, signal.sequence, signal.subject, signal.body, signal.stored_at)
             self._connection.execute("INSERT INTO signals VALUES (?, ?, ?, ?, ?)", values)

@@ -23,14 +23,14 @@ from petrosa_cio.core.nats.quarantine import quarantine
 from petrosa_cio.core.nats.recovery import recover
 from petrosa_cio.core.nats.settlement import promise_made
 from petrosa_cio.core.nats.straight import Straight, written_down
-from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.core.nats.together import end, first_failure
 from petrosa_cio.core.nats.trouble import Contended, Interrupted, Refused
 from petrosa_cio.core.nats.witness import Witness
 from petrosa_cio.core.nats.writer import LedgerWriter
 from petrosa_cio.errors import Fenced, LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from petrosa_cio.apps.nurse.decision import Content, Decision
     from petrosa_cio.apps.nurse.models import Instant, Receipt
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 STALL_SECONDS = 2.0
 """An acknowledgement that takes longer while we look for it is a refusal."""
 
-UNABLE_SECONDS = 1.0
+UNABLE_SECONDS = 2.5
 """A gate that is connected and could not begin to lead for this long takes the streams for unavailable."""
 
 TAKE_OVER_SECONDS = 0.05
@@ -75,6 +75,8 @@ class Gate:
     state: str = "starting"
     folded: Folded = field(init=False)
     witness: Witness = field(default_factory=Witness)
+    books_known: bool = False
+    """Whether `position` is what the ledger says, and not what was hoped for before an outage."""
     _straight: Straight | None = field(init=False)
     _writer: LedgerWriter = field(init=False)
     _promotion: Promotion = field(init=False)
@@ -175,6 +177,8 @@ class Gate:
     async def _broken_off(self, error: Interrupted) -> bool:
         """Decide between trying again at once and an outage. True where another gate turns out to lead."""
         self.counters.interrupted += 1
+        if self.link.lost.is_set() or not self.link.connected:
+            self._unable_since = None  # whatever failed, failed for want of a connection
         refused = isinstance(error, Refused) and not isinstance(error, Contended)
         if refused or self._unable():
             return await self._outlast(error)
@@ -197,8 +201,22 @@ class Gate:
         self.counters.recoveries += 1
         self._put_in_force()
         self._promotion.abandon()
-        self._go_on_from(await recover(self.link, self.terms))
+        self._go_on_from(await self._while_connected(recover(self.link, self.terms)))
+        self.books_known = True
         self.log("recovered", {"index": self.position.index, "cursor": self.position.cursor})
+
+    async def _while_connected(self, recovery: Coroutine[None, None, Folded]) -> Folded:
+        """What ``recovery`` gives, broken off at once when the connection is lost: it would wait out its time."""
+        task = asyncio.create_task(recovery)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=_POLL_SECONDS)
+                if self.link.lost.is_set() and not task.done():
+                    msg = "connection lost"
+                    raise Interrupted(msg)
+            return task.result()
+        finally:
+            await end(task)
 
     # -- outage ------------------------------------------------------------------------------------------------------
 
@@ -212,7 +230,8 @@ class Gate:
         if self._straight is None or self.terms.event_clock:
             await asyncio.sleep(PROBE_SECONDS)
             return False
-        self._outage = Outage(self.link, self.terms, self._straight, lambda: recover(self.link, self.terms), str(error))
+        self.books_known = False
+        self._outage = Outage(self.link, self.terms, self._straight, self._recovered_in_outage, str(error))
         try:
             for heard in self.witness.unread():
                 await self._consider(heard.subject, heard.headers, heard.data)
@@ -224,6 +243,12 @@ class Gate:
             self._outage = None
             self._unable_since = None
         return False
+
+    async def _recovered_in_outage(self) -> Folded:
+        await self.link.restored()
+        self._go_on_from(await self._while_connected(recover(self.link, self.terms)))
+        self.books_known = True
+        return self.folded
 
     async def _consider(self, subject: str, headers: Mapping[str, str], data: bytes) -> bool:
         if self._straight is None:
@@ -280,7 +305,7 @@ class Gate:
     async def _lead(self) -> None:
         """Judge what comes, until stopped, fenced or interrupted."""
         self.state = "leading"
-        self.witness = Witness(given_up=self.witness.given_up)
+        self.witness = Witness(self.witness.given_up, self.witness.deduplicated)
         self._put_in_force()
         if self.position.policy_revision != self.terms.policy.revision:
             await self._writer.record(self._policy_record())

@@ -201,8 +201,13 @@ class Link:
             msg = f"JetStream did not answer: {error!r}"
             raise Interrupted(msg) from error
 
-    async def ensure_streams(self, book: str, signal_subject: str, retention: Retention) -> None:
-        """Create or update the streams of ``book``. ``signal_subject`` may hold ``{strategy_id}`` as its last token."""
+    async def ensure_streams(
+        self, book: str, signal_subject: str, retention: Retention, *, accounted_for: int = 0
+    ) -> None:
+        """Create or update the streams of ``book``. ``signal_subject`` may hold ``{strategy_id}`` as its last token.
+
+        An intent stream that has to be made begins after ``accounted_for``, the last intent that a ledger knows.
+        """
         source = f"cio.outbox.{book}.*.signal.*"
         destination = signal_subject.replace("{strategy_id}", "{{wildcard(2)}}")
         days, copies = DAY_SECONDS, retention.replicas
@@ -214,6 +219,7 @@ class Link:
                 max_age=retention.intents_days * days,
                 duplicate_window=0.1,
                 num_replicas=copies,
+                first_seq=accounted_for + 1 if accounted_for else None,
             )
         )
         await self._ensure(
@@ -231,7 +237,7 @@ class Link:
             StreamConfig(
                 name=subjects.outbox_stream(book),
                 description="Signals of promoted decisions; the server republishes each once",
-                subjects=[f"cio.outbox.{book}.>"],
+                subjects=[f"cio.outbox.{book}.*.signal.*", f"cio.outbox.{book}.*.expired"],
                 max_age=retention.outbox_days * days,
                 duplicate_window=0.1,
                 republish=RePublish(src=source, dest=destination),
@@ -336,7 +342,7 @@ class Link:
         """The first answer to a request; None where nobody answers in ``timeout`` seconds."""
         try:
             return (await self._client.request(subject, b"", timeout=timeout)).data
-        except (nats.errors.NoRespondersError, nats.errors.TimeoutError, TimeoutError):
+        except (nats.errors.Error, OSError, TimeoutError):  # nobody there, or no connection to ask on
             return None
 
     async def listen(self, subject: str, heard: Callable[[str, Mapping[str, str], bytes], None]) -> None:

@@ -16,6 +16,7 @@ from petrosa_cio.apps.nurse.models import iso
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.ledger import entry
 from petrosa_cio.core.nats.settlement import expiry_message, signal_message, too_late
+from petrosa_cio.core.nats.together import end
 from petrosa_cio.core.nats.trouble import Interrupted
 from petrosa_cio.errors import Fenced, LedgerError
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 0.5
 """How often it is tried whether the streams work again."""
+
+PROBE_PATIENCE_SECONDS = 30.0
+"""A probe reads the ledger and what waits of the intents; one that takes longer than this is tried anew."""
 
 ALERT_SUBJECT = "alerts.cio.ledger_unavailable"
 
@@ -46,6 +50,8 @@ class Outage:
     """What is wrong now, in one line; it may change as the outage goes on."""
     probes: int = 0
     """How often it was tried whether the streams work again."""
+    read_to: int = 0
+    """Intents up to this sequence were considered: one that is stored is considered once, however long this lasts."""
 
     async def last(self, under_way: Iterable[Promise], stop: asyncio.Event) -> None:
         """Let closes through, those ``under_way`` first, until all works again or ``stop``. Raises Fenced."""
@@ -56,11 +62,25 @@ class Outage:
         while not stop.is_set():
             with contextlib.suppress(Interrupted):
                 await self.straight.send_unsent()
-            if await self._over(since):
+            if await self._over_unless(stop, since):
                 await self._alert("info", f"records are taken again; {self.straight.passed} closes passed meanwhile")
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), PROBE_SECONDS)
+
+    async def _over_unless(self, stop: asyncio.Event, since: int) -> bool:
+        """Whether it is over; a probe that takes too long, or is overtaken by ``stop``, has failed."""
+        probe = asyncio.create_task(self._over(since))
+        told = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({probe, told}, timeout=PROBE_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if probe.done():
+                return probe.result()
+        finally:
+            await end(probe, told)
+        if not stop.is_set():
+            self.why = f"no answer within {PROBE_PATIENCE_SECONDS:g} s"
+        return False
 
     async def _over(self, since: int) -> bool:
         self.probes += 1
@@ -81,15 +101,17 @@ class Outage:
 
     async def _pass_waiting(self, folded: Folded) -> None:
         """Closes that are in the intent stream and not in the ledger."""
-        last = (await self.link.state(subjects.INTENTS_STREAM)).last
-        async with self.link.read(subjects.INTENTS_STREAM, folded.position.cursor + 1) as reader:
-            if last <= folded.position.cursor:
+        intents = await self.link.state(subjects.INTENTS_STREAM)
+        last, start = intents.last, max(folded.position.cursor, self.read_to) + 1
+        async with self.link.read(subjects.INTENTS_STREAM, start) as reader:
+            if last < start or intents.messages == 0:
                 return
             async for batch in reader.batches():
                 for message in batch:
                     arrived_at = message.stored_at // 1000 * 1000
                     receipt = wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
                     await self.straight.consider(receipt, folded.memory)
+                    self.read_to = message.sequence
                 if batch[-1].sequence >= last:
                     return
 

@@ -11,6 +11,8 @@ from petrosa_cio.core.nats.fold import Folded
 from petrosa_cio.core.nats.ledger import position_after
 from petrosa_cio.core.nats.settlement import EXPIRED
 from petrosa_cio.core.nats.terms import IN_FLIGHT
+from petrosa_cio.core.nats.trouble import NoSuchStream
+from petrosa_cio.errors import LedgerError
 
 if TYPE_CHECKING:
     from petrosa_cio.core.nats.ledger import Position
@@ -30,9 +32,23 @@ async def recover(link: Link, terms: GateTerms) -> Folded:
         first = (await link.state(subjects.INTENTS_STREAM)).first
         folded.position = replace(folded.position, cursor=max(first - 1, 0))
     else:
+        await _check_intents(link, terms, last)
         await _fold_up_to(link, terms, folded, last)
         await _strike_settled(link, terms, folded)
     return folded
+
+
+async def _check_intents(link: Link, terms: GateTerms, last: Delivered) -> None:
+    """Refuse an intent stream that ends before what the ledger has accounted for: its next intents would be skipped."""
+    cursor = position_after(terms.book, last)[0].cursor
+    ends = (await link.state(subjects.INTENTS_STREAM)).last
+    if ends < cursor:
+        msg = (
+            f"the intent stream ends at {ends}, but the ledger of {terms.book} accounts for intents up to {cursor}: it "
+            f"was cut off or restored. Delete the stream {subjects.INTENTS_STREAM} and start again: it is made anew "
+            "from the next sequence on"
+        )
+        raise LedgerError(msg)
 
 
 async def _fold_up_to(link: Link, terms: GateTerms, folded: Folded, last: Delivered) -> None:
@@ -60,9 +76,10 @@ async def _strike_settled(link: Link, terms: GateTerms, folded: Folded) -> None:
     stream = subjects.outbox_stream(terms.book)
     outbox = await link.state(stream)
     expired = await _strike_stored(link, folded, stream, outbox) if outbox.messages else set()
-    if outbox.last >= folded.position.totals.promising:
-        # One message settles one promise, so all are settled, whatever the outbox has forgotten since; an expiry may
-        # still lack its record.
+    if outbox.first != 1 and outbox.last >= folded.position.totals.promising:
+        # One message settles one promise, so all are settled, though the outbox has forgotten some since; an expiry
+        # may still lack its record. An outbox that forgot nothing was read: no counting, which a stranger's message
+        # would mislead.
         folded.open = {sequence: promise for sequence, promise in folded.open.items() if sequence in expired}
 
 
@@ -96,3 +113,12 @@ async def _first_needed(link: Link, terms: GateTerms, folded: Folded, target: Po
         else:
             high = middle
     return min(low, target.settled + 1)
+
+
+async def accounted_for(link: Link, book: str) -> int:
+    """The last intent that the ledger of ``book`` accounts for; 0 where there is no ledger, or its end is unsound."""
+    try:
+        last = await link.last(subjects.ledger_stream(book), subjects.ledger_subject(book))
+        return 0 if last is None else position_after(book, last)[0].cursor
+    except (NoSuchStream, LedgerError):
+        return 0

@@ -50,6 +50,8 @@ class Straight:
     _unkept: dict[str, Kept] = field(default_factory=dict)
     """Passed closes that the disk did not take: written down from memory, if this process lives to do so."""
     _unsent: dict[str, Kept] = field(default_factory=dict)
+    _fulfilled: set[str] = field(default_factory=set)
+    """Decisions whose close went straight: it goes once, however often it is found open."""
 
     async def consider(self, receipt: Receipt, memory: Book) -> bool:
         """Pass ``receipt`` if it is a well-formed close that was not seen before; True where it was passed."""
@@ -63,7 +65,10 @@ class Straight:
 
     async def fulfil(self, promise: Promise) -> bool:
         """Pass a close that was approved, and whose signal has not left as far as we know."""
-        if promise.intent.action != "close" or self._seen(promise.receipt, promise.intent):
+        if promise.intent.action != "close" or promise.decision_id in self._fulfilled:
+            return False
+        self._fulfilled.add(promise.decision_id)
+        if self._seen(promise.receipt, promise.intent):
             return False
         return await self._pass(promise.receipt, promise.intent, promise.decision_id, promise.signal_id)
 

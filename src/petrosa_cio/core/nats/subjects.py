@@ -61,8 +61,10 @@ def outbox_expired(book: str, sequence: int) -> str:
 
 
 def outbox_sequence(subject: str) -> int:
-    """The intent sequence that an outbox subject settles."""
-    return int(subject.split(".")[3])
+    """The intent sequence that an outbox subject settles; 0 for a subject that is none of ours."""
+    tokens = subject.split(".")
+    found = tokens[3] if len(tokens) > 3 else ""
+    return int(found) if found.isdigit() else 0
 
 
 def quarantine_subject(book: str, sequence: int) -> str:

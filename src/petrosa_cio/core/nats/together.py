@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 ASK_AGAIN_SECONDS = 0.1
 
 
-async def end(*tasks: asyncio.Task[None]) -> None:
+async def end(*tasks: asyncio.Task[object]) -> None:
     """Cancel tasks until they have ended, whatever they raise.
 
     Once is not enough: on Python 3.11 `asyncio.wait_for`, which every request of the NATS client goes through, swallows
     a cancellation that arrives together with the answer.
     """
-    pending = {task for task in tasks if not task.done()}
+    pending: set[asyncio.Task[object]] = {task for task in tasks if not task.done()}
     while pending:
         for task in pending:
             task.cancel()

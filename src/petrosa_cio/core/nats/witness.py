@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 MOST = 20_000
 """Messages kept in mind at most; beyond it the oldest is given up and counted."""
 
+_MESSAGE_ID = "nats-msg-id"
+
+SAME_SECONDS = 5.0
+"""How long a message id is remembered: well over the stream's duplicate window."""
+
 Key: TypeAlias = tuple[str, bytes]
 
 
@@ -31,6 +36,8 @@ class _Mark:
     since: float
     balance: int
     headers: Mapping[str, str]
+    captured: bool = False
+    """Whether one of its kind was read."""
 
 
 @dataclass(slots=True)
@@ -38,7 +45,11 @@ class Witness:
     """Balances what was heard against what was read. Times are of any one monotonic clock, in seconds."""
 
     given_up: int = 0
+    deduplicated: int = 0
+    """Retries under one message id that the server took for one message, as their producer meant it to."""
     _marks: dict[Key, _Mark] = field(default_factory=dict)
+    _settled: dict[Key, float] = field(default_factory=dict)
+    """What carried a message id and was heard and read, and when: a retry of it may be one message to the server."""
 
     def hear(self, subject: str, headers: Mapping[str, str], data: bytes, now: float) -> None:
         """A message was published."""
@@ -54,11 +65,18 @@ class Witness:
             if len(self._marks) >= MOST:
                 self._marks.pop(next(iter(self._marks)))
                 self.given_up += 1
-            self._marks[key] = _Mark(now, by, headers)
+            self._marks[key] = _Mark(now, by, headers, by < 0 or key in self._settled)
             return
         mark.balance += by
+        mark.captured = mark.captured or by < 0
+        mark.headers = headers or mark.headers
         if mark.balance == 0:
             del self._marks[key]
+            if _has_id(mark.headers):
+                self._settled.pop(key, None)  # it goes last again, so that the oldest stays first
+                self._settled[key] = now
+                while now - self._settled[oldest := next(iter(self._settled))] > SAME_SECONDS:
+                    del self._settled[oldest]
 
     def overdue(self, before: float) -> bool:
         """Whether something heard before that time still waits to be read."""
@@ -80,6 +98,14 @@ class Witness:
         for key, mark in list(self._marks.items()):
             if mark.since >= before:
                 break
-            found.extend(Heard(key[0], mark.headers, key[1]) for _ in range(max(mark.balance, 0)))
+            missing = max(mark.balance, 0)
+            if mark.captured and _has_id(mark.headers):
+                self.deduplicated += missing
+            else:
+                found.extend(Heard(key[0], mark.headers, key[1]) for _ in range(missing))
             del self._marks[key]
         return found
+
+
+def _has_id(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == _MESSAGE_ID for name in headers)
