@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         default=None, description="Read-only Binance USD-M key: the probe then asks for account, positions and orders."
     )
     binance_api_secret: SecretStr | None = Field(default=None, description="Secret of that key. Never logged.")
+    binance_url: str = Field(
+        default="https://fapi.binance.com", description="REST interface of Binance USD-M futures that is probed."
+    )
     probe_interval_minutes: float = Field(
         default=0.0,
         ge=0,
@@ -108,6 +111,8 @@ def read_settings() -> Settings:
     except ValidationError as error:
         faults += [f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
     else:
+        if (settings.binance_api_key is None) != (settings.binance_api_secret is None):
+            faults.append(f"{PREFIX}BINANCE_API_KEY and {PREFIX}BINANCE_API_SECRET: set both or neither")
         if not faults:
             return settings
     raise SettingsError("; ".join(faults))

@@ -48,6 +48,8 @@ WRAPPED = {
     "after lines": f"GET\n{PATH}\nfalse\n{json.dumps(PRICE, indent=2)}",
     "after headers": f"HTTP/1.0 200 Connection established\r\n\r\nHTTP/2 200\r\nserver: nginx\r\n\r\n{TEXT}",
     "twice encoded": json.dumps(TEXT),
+    "as text under a recorder's own name": json.dumps({"url": "x", "status": 200, "json_text": TEXT}),
+    "in a list of lists": json.dumps([[{"body": PRICE}]]),
 }
 
 
@@ -100,6 +102,25 @@ def test_every_record_of_a_list_is_found() -> None:
     assert [found.endpoint for found in findings(json.dumps(records).encode())] == [PATH, "/fapi/v1/time"]
     named = {"price": PRICE, "server": ANSWERS["/fapi/v1/time"], "note": {"by": "me"}}
     assert [found.endpoint for found in findings(json.dumps(named).encode())] == [PATH, "/fapi/v1/time"]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"url": "x", "status": 400, "json": {"code": -1121, "msg": "Invalid symbol."}}, "bad_symbol"),
+        ({"request": {"method": "GET"}, "response": {"status_code": 451, "text": "<html>"}}, "restricted_location"),
+        ({"response": {"status": 403, "headers": {}, "data": {"seen": True}}}, "blocked"),
+        ({"url": "x", "status": 429, "page": "<html>"}, "rate_limited"),
+        ({"response": {"status": 502, "body": ""}}, "overloaded"),
+        ({"response": {"status": 200, "body": ""}}, "empty"),
+        ({"response": {"status": 200, "body": TEXT[:15]}}, "truncated"),
+        ({"response": {"status": 200, "body": None}}, "bare_value"),
+    ],
+)
+def test_an_error_is_found_in_its_wrapping(record: dict[str, object], expected: str) -> None:
+    """An error inside a record has the class it has outside; the status beside it helps where the body says nothing."""
+    (found,) = findings(json.dumps(record).encode())
+    assert (found.endpoint, found.error_class) == (None, expected)
 
 
 def test_every_endpoint_is_found_in_a_record() -> None:

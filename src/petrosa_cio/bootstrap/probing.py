@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,12 +18,14 @@ from petrosa_cio.core.exchange.binance import Binance, Keys, checked_base_url
 from petrosa_cio.core.exchange.klines import BINANCE_USDM
 from petrosa_cio.core.exchange.overrides import Override, overrides_in
 from petrosa_cio.core.exchange.probe import probe
+from petrosa_cio.core.nats.together import end
 from petrosa_cio.errors import BusError, SettingsError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from petrosa_cio.apps.strategist.ports import ConfigStore
     from petrosa_cio.bootstrap.configuring import ConfigPlace
     from petrosa_cio.core.exchange.probe import ProbeReport
     from petrosa_cio.core.exchange.stored import StoredFile
@@ -49,32 +53,40 @@ class ProbeOptions:
 
 
 def keys_in(settings: Settings) -> Keys | None:
-    """The keys that the environment gives, or None. Raises SettingsError for one without the other."""
+    """The keys that the environment gives, or None. Raises SettingsError for one that cannot be sent."""
     key, secret = settings.binance_api_key, settings.binance_api_secret
-    if key is None and secret is None:
-        return None
     if key is None or secret is None:
-        msg = "CIO_BINANCE_API_KEY and CIO_BINANCE_API_SECRET: set both or neither"
-        raise SettingsError(msg)
+        return None
     word = key.get_secret_value()
-    if not (word.isascii() and word.isprintable() and word):
-        msg = "CIO_BINANCE_API_KEY: is no key: it holds what a header cannot"
+    if not (word.isascii() and word.isprintable() and word.strip() == word != "") or not secret.get_secret_value():
+        msg = "CIO_BINANCE_API_KEY, CIO_BINANCE_API_SECRET: empty, or with characters that no key has"
         raise SettingsError(msg)
     return Keys(word, secret.get_secret_value())
+
+
+def scheduled_options(settings: Settings) -> ProbeOptions | None:
+    """What a scheduled probe asks, or None where none is wanted. Raises SettingsError."""
+    if settings.probe_interval_minutes == 0:
+        return None
+    return ProbeOptions(settings.binance_url, keys=keys_in(settings))
+
+
+async def overrides_kept(store: ConfigStore, book: str) -> tuple[Override, ...]:
+    """The overrides of a book's configuration in ``store``. Raises StoreError."""
+    return overrides_in((await Governor(store, book).configuration()).scopes)
 
 
 async def overrides_in_force(place: ConfigPlace) -> tuple[Override, ...]:
     """The overrides of the configuration that is kept at ``place``. Raises StoreError."""
     store = await open_config_store(place.store)
     try:
-        version = await Governor(store, place.book).configuration()
+        return await overrides_kept(store, place.book)
     finally:
         await store.close()
-    return overrides_in(version.scopes)
 
 
 def is_kept(place: StorePlace) -> bool:
-    """Whether a data directory has a configuration; asking for one that is not there would make it."""
+    """Whether a data directory has a configuration: opening one that is not there would make it."""
     return (place.data_dir / CONFIG_FILE).is_file()
 
 
@@ -153,6 +165,25 @@ class ScheduledProbe:
             self.log("the alert could not be published", {"why": str(error)})
             return
         self._told = finding
+
+
+@contextlib.asynccontextmanager
+async def probing(probe_: ScheduledProbe | None, interval_minutes: float) -> AsyncIterator[None]:
+    """Probe every so often for as long as the block runs; with None, not at all."""
+    if probe_ is None:
+        yield
+        return
+    task = asyncio.create_task(probe_.run(asyncio.Event(), interval_minutes * 60))
+    task.add_done_callback(functools.partial(_say_if_it_died, probe_.log))
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+def _say_if_it_died(log: Callable[[str, dict[str, object]], None], task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log("ALARM: the scheduled probe died", {"why": type(error).__name__})
 
 
 def state_of(report: ProbeReport) -> str:

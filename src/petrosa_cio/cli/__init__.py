@@ -154,11 +154,13 @@ def up(
 @app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
 def serve() -> None:
     """Run gate and projector against a NATS of yours."""
+    from petrosa_cio.bootstrap.probing import scheduled_options
     from petrosa_cio.bootstrap.running import serve as run_serve
     from petrosa_cio.core import logs
     from petrosa_cio.faces import Screen
 
     settings = read_settings()
+    scheduled_options(settings)  # what cannot be used is told here, not by a child that dies of it
     logs.configure(json=settings.log_format == "json")
     run(run_serve(settings, Screen().say))
 
@@ -357,6 +359,7 @@ def steward(
 ) -> None:
     """Run one steward process; `up` and `serve` start it."""
     from petrosa_cio.bootstrap import policies
+    from petrosa_cio.bootstrap.probing import scheduled_options
     from petrosa_cio.bootstrap.steward import StewardOptions, run_steward
     from petrosa_cio.bootstrap.stores import StorePlace, place_of
     from petrosa_cio.core import logs
@@ -372,6 +375,8 @@ def steward(
             settings.replicas,
             settings.nats_credentials,
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
+            scheduled_options(settings),
+            settings.probe_interval_minutes,
         )
     else:
         default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]

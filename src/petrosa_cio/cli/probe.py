@@ -25,7 +25,7 @@ def probe(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     policy: PolicyFile = None,
     symbol: Annotated[str, typer.Option(help="Symbol that single-symbol endpoints are asked about.")] = "BTCUSDT",
-    base_url: Annotated[str | None, typer.Option(help="Where to ask; none: Binance USD-M futures.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Where to ask; none: CIO_BINANCE_URL.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, max=120.0, help="Seconds that one answer may take.")] = 10.0,
     data_dir: DataDir = default_data_dir(),  # noqa: B008  evaluated once on purpose
     book: Book = "main",
@@ -35,7 +35,6 @@ def probe(
 ) -> None:
     """Hold the exchange's answers against our models; read-only. Exit 0 no drift, 3 drift, 4 unreachable."""
     from petrosa_cio.bootstrap.probing import ProbeOptions, keys_in, run_probe, run_recorded
-    from petrosa_cio.core.exchange.klines import BINANCE_USDM
     from petrosa_cio.core.exchange.probe import ProbeReport
     from petrosa_cio.faces.probe import ProbeScreen
 
@@ -44,7 +43,8 @@ def probe(
         files = run_recorded(recorded, overrides)
         ProbeScreen().stored(files, as_json=as_json)
         raise typer.Exit(DRIFT if any(file.drift for file in files) else 0)
-    options = ProbeOptions(base_url or BINANCE_USDM, symbol, keys_in(read_settings()), timeout)
+    settings = read_settings()
+    options = ProbeOptions(base_url or settings.binance_url, symbol, keys_in(settings), timeout)
     reports: list[ProbeReport] = []
 
     async def ask() -> None:

@@ -205,17 +205,23 @@ def _unwrapped(value: object, status: int | None, depth: int) -> Iterable[Findin
         )
         if name is not None:
             return _worth(_of_value(value[name], beside, depth + 1), surely=name in _BODIES)
-        parts = [part for part in value.values() if isinstance(part, dict | list)]
-        return None if _refusal(value, status) else _named(parts, depth)
+        return None if _refusal(value, status) else _named(value.values(), beside, depth)
     if isinstance(value, list):
-        parts = [part for part in value if isinstance(part, dict)]
+        parts = [part for part in value if isinstance(part, dict | list)]
         return _worth(finding for part in parts for finding in _of_value(part, status, depth + 1))
     return None
 
 
-def _named(parts: list[dict[str, object] | list[object]], depth: int) -> Iterable[Finding] | None:
-    """Answers kept under names of a recorder's own; an unknown answer beside them says nothing."""
-    found = [finding for part in parts for finding in _of_value(part, None, depth + 1) if finding.endpoint]
+def _named(parts: Iterable[object], status: int | None, depth: int) -> Iterable[Finding] | None:
+    """Answers and errors kept under names of a recorder's own; what is unknown beside them says nothing."""
+    found: list[Finding] = []
+    for part in parts:
+        inner = _on_line(part) if isinstance(part, str) and part[:1] in ("{", "[") else part
+        if not isinstance(inner, dict | list):
+            continue
+        refused = _refusal(inner, status)
+        within = [Finding(error_class=refused)] if refused else _of_value(inner, None, depth + 1)
+        found.extend(finding for finding in within if finding.endpoint or refused)
     return found or None
 
 
@@ -255,7 +261,13 @@ def _of_bare(value: object) -> ErrorClass | None:
 
 
 def _of_http(value: object, status: int | None) -> ErrorClass | None:
-    return refusals.of_status(status) if isinstance(value, dict | list) else None
+    """The class of the status beside a body that says nothing, or of the one that a record holds itself."""
+    own = (
+        next((value[name] for name in _STATUSES if _is_status(value.get(name))), None)
+        if isinstance(value, dict)
+        else None
+    )
+    return refusals.of_status(own if status is None else status)
 
 
 def _of_broken(text: str, error: JSONDecodeError, status: int | None) -> ErrorClass:

@@ -22,6 +22,8 @@ FORGIVEN_SKEW_MS = 1000
 """A signed request that is stamped further ahead than this is refused."""
 
 _CLOCK_SAMPLES = 3
+_SILENT = 2
+"""After so many endpoints in a row without an answer the rest is not asked: each would cost the whole time limit."""
 
 # Weight is of an address, and the engine may trade from ours: what is left of the minute is left to it.
 _WEIGHT_SHARE = 0.8
@@ -96,30 +98,37 @@ async def probe(exchange: Binance, symbol: str, overrides: Sequence[Override] = 
     report = ProbeReport()
     asked = [endpoint for endpoint in ENDPOINTS if exchange.has_keys or not endpoint.signed]
     report.skipped = [endpoint.path for endpoint in ENDPOINTS if endpoint not in asked]
-    samples: list[tuple[float, float]] = []
-    for endpoint in asked:
-        times = _CLOCK_SAMPLES if endpoint is TIME else 1
-        for _ in range(times):
-            reply = await exchange.ask(endpoint, symbol)
-            _count(report, reply)
-            finding = _examined(endpoint, reply)
-            if endpoint is TIME:
-                samples.extend(_sample(finding, reply))
-            if report.wait_seconds or reply.status is None:
-                break
-        drift = list(finding.drift)
-        if endpoint is EXCHANGE_INFO:
-            report.weight_limit = _weight_limit(finding.answer)
-            drift.extend(filters_changed(finding.answer, overrides))
-        if endpoint is TIME and samples:
-            drift.extend(_skew(report, samples))
-            exchange.skew_ms = report.skew_ms or 0
-        report.probed.append(Probed(endpoint.path, gathered(drift), finding.error_class, reply.status, reply.trouble))
-        if report.wait_seconds:
-            rest = asked[asked.index(endpoint) + 1 :]
-            report.skipped.extend(other.path for other in rest)
+    silent = 0
+    for number, endpoint in enumerate(asked):
+        probed = await _probed(exchange, endpoint, symbol, overrides, report)
+        report.probed.append(probed)
+        silent = silent + 1 if probed.status is None else 0
+        if report.wait_seconds or silent == _SILENT:
+            report.skipped.extend(other.path for other in asked[number + 1 :])
             break
     return report
+
+
+async def _probed(
+    exchange: Binance, endpoint: Endpoint, symbol: str, overrides: Sequence[Override], report: ProbeReport
+) -> Probed:
+    """Ask one endpoint, and note in ``report`` what its answer tells beside itself."""
+    reply = await exchange.ask(endpoint, symbol)
+    _count(report, reply)
+    finding = _examined(endpoint, reply)
+    drift = list(finding.drift)
+    if endpoint is EXCHANGE_INFO:
+        report.weight_limit = _weight_limit(finding.answer)
+        drift.extend(filters_changed(finding.answer, overrides))
+    if endpoint is TIME:
+        samples = _sample(finding, reply)
+        while samples and len(samples) < _CLOCK_SAMPLES and not report.wait_seconds:
+            again = await exchange.ask(TIME, symbol)
+            _count(report, again)
+            samples.extend(_sample(_examined(TIME, again), again) or samples[:1])
+        drift.extend(_skew(report, samples))
+        exchange.skew_ms = report.skew_ms or 0
+    return Probed(endpoint.path, gathered(drift), finding.error_class, reply.status, reply.trouble)
 
 
 def _count(report: ProbeReport, reply: Reply) -> None:
@@ -151,6 +160,8 @@ def _sample(finding: Finding, reply: Reply) -> list[tuple[float, float]]:
 
 def _skew(report: ProbeReport, samples: list[tuple[float, float]]) -> list[Drift]:
     """Take the skew of the quickest answer: it is the least uncertain."""
+    if not samples:
+        return []
     took, skew = min(samples)
     report.skew_ms, report.skew_uncertain_ms = round(skew), round(took / 2)
     if abs(skew) - took / 2 <= FORGIVEN_SKEW_MS:
