@@ -36,6 +36,8 @@ from petrosa_cio.bootstrap.tailing import verify_stream
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.interceptor import Gate
+from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.nats.recovery import accounted_for
 from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.spill import SpillFile
 
@@ -364,3 +366,134 @@ async def test_closes_pass_while_the_ledger_is_unsound(
         await send(client, "close", "exit")
         await arrives(heard, "exit")
         assert await passed(heard) == ["before", "exit"]
+
+
+# -- what an acceptance test found -------------------------------------------------------------------------------------
+
+
+async def test_a_stored_close_goes_straight_once_however_long_the_outage_lasts(
+    nats_server: NatsServer, client: Client, spill: SpillFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A close without id or time that waits in the stream is not passed again by each probe."""
+    monkeypatch.setattr("petrosa_cio.core.nats.straight.SAME_MESSAGE_SECONDS", 0)
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "finds out")
+        await until(lambda: gate.state == "ledger unavailable", "it notices")
+        minimal = json.dumps({"strategy_id": "momo", "symbol": "BTCUSDT", "action": "close"}).encode()
+        await client.publish(INTENTS, minimal)
+        await client.flush()
+        outage = gate._outage
+        assert outage is not None
+        probes = outage.probes
+        await until(lambda: outage.probes >= probes + 4, "it is probed several times")
+        await heard.all()
+        straight = [body for body in heard.bodies if "intent_id" not in body]
+        assert 1 <= len(straight) <= 2  # heard, and read once: without an id these cannot be told to be one
+        assert len([body for body in heard.bodies if body.get("intent_id") == "finds out"]) == 1
+
+
+async def test_an_outage_ends_though_what_waited_was_purged(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """Intents that leave the stream during an outage hold up no probe."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "finds out")
+        await until(lambda: gate.state == "ledger unavailable", "it notices")
+        for number in range(5):
+            await send(client, "buy", f"waits-{number}")
+        await client.jetstream().purge_stream(subjects.INTENTS_STREAM)
+        await roomy(client, LEDGER_STREAM)
+        await until(lambda: gate.state == "leading", "it leads again")
+
+
+async def test_a_server_that_restarts_again_and_again_is_no_outage(nats_server: NatsServer, spill: SpillFile) -> None:
+    """A connection that breaks during recovery is waited for: nothing goes straight, nothing is alarmed on."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        for pause in (0.02, 0.1, 0.2):
+            nats_server.kill()
+            nats_server.restart()
+            recoveries = gate.counters.recoveries
+            with contextlib.suppress(AssertionError):
+                await until(lambda least=recoveries: gate.counters.recoveries > least, "it recovers", 5)
+            await asyncio.sleep(pause)  # not to wait for something: to hit it at different points of its recovery
+            nats_server.kill()
+            nats_server.restart()
+            await until(lambda: gate.state == "leading" and gate.link.connected, "it leads")
+        assert (gate.counters.outages, gate.passed_unrecorded) == (0, 0)
+
+
+async def test_an_intent_stream_that_was_made_anew_goes_on_after_the_ledger(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """Where the stream was lost, the next one begins after what is accounted for, and nothing in it is skipped."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        for number in range(5):
+            await send(client, "buy", f"before-{number}")
+        await until(lambda: gate.position.cursor == 5 and gate.idle, "five are judged")
+    await client.jetstream().delete_stream(subjects.INTENTS_STREAM)
+    async with prepared_link(nats_server.url) as link:
+        known = await accounted_for(link, BOOK)
+    assert known == 5
+    await client.jetstream().delete_stream(subjects.INTENTS_STREAM)
+    link = await Link.open(nats_server.url, "test")
+    try:
+        await link.ensure_streams(BOOK, "signals.trading", Retention(), accounted_for=known)
+        async with spilling_gate(nats_server.url, spill) as gate:
+            for number in range(3):
+                await send(client, "buy", f"after-{number}")
+            await until(lambda: gate.position.cursor == 8 and gate.idle, "three more are judged")
+        ids = [content["intent_id"] for content in of_kind(await ledger(link), "decision")]
+    finally:
+        await link.close()
+    assert ids == [*(f"before-{number}" for number in range(5)), *(f"after-{number}" for number in range(3))]
+
+
+async def test_an_intent_stream_that_was_cut_off_is_refused(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """A stream that ends before what the ledger knows is not read on: its next intents would be taken for judged."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        for number in range(5):
+            await send(client, "buy", f"before-{number}")
+        await until(lambda: gate.position.cursor == 5 and gate.idle, "five are judged")
+    js = client.jetstream()
+    config = (await js.stream_info(subjects.INTENTS_STREAM)).config
+    await js.delete_stream(subjects.INTENTS_STREAM)
+    await js.add_stream(config)
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await until(lambda: "ends at 0" in gate.trouble, "it says so")
+        await send(client, "buy", "entry")
+        await send(client, "close", "exit")
+        await arrives(heard, "exit")
+        assert await passed(heard) == ["exit"]
+
+
+async def test_a_strangers_message_in_the_outbox_stops_nothing(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """What somebody else puts under the outbox's subjects is no settlement; a gate that starts goes on."""
+    js = client.jetstream()
+    async with spilling_gate(nats_server.url, spill) as gate:
+        await send(client, "buy", "before")
+        await until(lambda: gate.position.cursor == 1 and gate.idle, "it is judged")
+        await js.publish("cio.outbox.main.foo.signal.x", b"{}")
+        with pytest.raises(nats.js.errors.NoStreamResponseError):
+            await js.publish("cio.outbox.main.77", b"{}")
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await send(client, "buy", "after")
+        await arrives(heard, "after")
+
+
+async def test_a_request_without_a_connection_is_answered_by_nobody(nats_server: NatsServer) -> None:
+    """Asking while the server is away gives no answer, and no error that ends the asker."""
+    async with prepared_link(nats_server.url) as link:
+        nats_server.kill()
+        await until(lambda: not link.connected, "the loss is noticed")
+        assert await link.request("cio.status.main", timeout=0.2) is None
+        nats_server.restart()
+        await link.restored()

@@ -177,6 +177,18 @@ def swapped(rows: sqlite3.Connection) -> None:
         rows.execute("UPDATE records SET idx = ? WHERE idx = ?", (new, old))
 
 
+def cut_off(rows: sqlite3.Connection) -> None:
+    assert rows.execute("DELETE FROM records WHERE idx = (SELECT max(idx) FROM records)").rowcount == 1
+
+
+def emptied(rows: sqlite3.Connection) -> None:
+    assert rows.execute("DELETE FROM records").rowcount > 0
+
+
+def moved(rows: sqlite3.Connection) -> None:
+    assert rows.execute("UPDATE records SET book = 'other' WHERE idx > 700").rowcount > 0
+
+
 def rehashed(rows: sqlite3.Connection) -> None:
     """An alteration by somebody who knows how the hash is made."""
     prev, body = rows.execute("SELECT prev, body FROM records WHERE idx = 700").fetchone()
@@ -204,6 +216,21 @@ def test_tampering_is_named(
     assert done.code == 1
     assert {int(number) for number in re.findall(r"^  record (\d+)", done.out, re.MULTILINE)} == named
     assert "DOES NOT VERIFY" in done.out
+
+
+@needs_shared
+@pytest.mark.parametrize("tamper", [cut_off, emptied, moved])
+def test_a_missing_tail_is_named(first: Replayed, tmp_path: Path, tamper: Callable[[sqlite3.Connection], None]) -> None:
+    """Records removed from the end, all of them, or moved to another book: exit code 1, and the last one is missed."""
+    source = sqlite3.connect(first.out / "decisions.sqlite")
+    copy = sqlite3.connect(tmp_path / "decisions.sqlite")
+    with closing(source), closing(copy), copy:
+        source.backup(copy)
+        tamper(copy)
+    done = run_cli("verify-ledger", "--data-dir", str(tmp_path))
+    assert done.code == 1
+    assert f"record {first.summary['records']}" in done.out
+    assert "is missing" in done.out
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
