@@ -198,4 +198,4 @@ def _failed(report: ProbeReport) -> list[str]:
 def _finding(report: ProbeReport) -> str:
     """What was found, without what differs from one probe to the next: counts, examples, and by how much clocks do."""
     drift = {(d.kind.value, d.where, d.expected, "" if d.kind == "clock_skew" else d.found) for d in report.drift}
-    return json.dumps([*sorted(drift), *_failed(report)])
+    return json.dumps([*sorted(drift), *_failed(report), *(["stopped early"] if report.wait_seconds else [])])
