@@ -68,6 +68,19 @@ class Settings(BaseSettings):
         description="Whether the engine's configuration manager may change the policy, without thought trace or second "
         "person. It may read it in any case.",
     )
+    binance_api_key: SecretStr | None = Field(
+        default=None, description="Read-only Binance USD-M key: the probe then asks for account, positions and orders."
+    )
+    binance_api_secret: SecretStr | None = Field(default=None, description="Secret of that key. Never logged.")
+    binance_url: str = Field(
+        default="https://fapi.binance.com", description="REST interface of Binance USD-M futures that is probed."
+    )
+    probe_interval_minutes: float = Field(
+        default=0.0,
+        ge=0,
+        le=10_080,
+        description="Minutes between probes of the exchange's answers (petrosa-cio probe). 0: none.",
+    )
     intents_days: float = Field(default=7.0, gt=0, description="Days the intent stream keeps what arrived.")
     outbox_days: float = Field(default=30.0, gt=0, description="Days the outbox keeps signals.")
     quarantine_days: float = Field(default=90.0, gt=0, description="Days the quarantine keeps raw bytes.")
@@ -98,6 +111,8 @@ def read_settings() -> Settings:
     except ValidationError as error:
         faults += [f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
     else:
+        if (settings.binance_api_key is None) != (settings.binance_api_secret is None):
+            faults.append(f"{PREFIX}BINANCE_API_KEY and {PREFIX}BINANCE_API_SECRET: set both or neither")
         if not faults:
             return settings
     raise SettingsError("; ".join(faults))

@@ -8,6 +8,7 @@ board that was away, is caught up with.
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from petrosa_cio.apps.strategist.governance import Governor
 from petrosa_cio.bootstrap.boards import Boards, open_boards, publication_of
 from petrosa_cio.bootstrap.gate import open_link, prepare_jetstream
+from petrosa_cio.bootstrap.probing import ALERT_SUBJECT, ScheduledProbe, overrides_kept, probing
 from petrosa_cio.bootstrap.stores import StorePlace, open_config_store
 from petrosa_cio.core import clock, logs
 from petrosa_cio.errors import BusError, PatchRefused, StoreError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.strategist.ports import ConfigStore, Version
+    from petrosa_cio.bootstrap.probing import ProbeOptions
+    from petrosa_cio.core.nats.link import Link
 
 LOOK_SECONDS = 0.5
 """How often what stands on the boards is compared with what is kept."""
@@ -43,6 +47,9 @@ class StewardOptions:
     replicas: int = 1
     credentials: Path | None = None
     redis_url: str | None = field(default=None, repr=False)
+    probe: ProbeOptions | None = None
+    """What to ask the exchange every ``probe_minutes``; None: nothing."""
+    probe_minutes: float = 0.0
 
 
 async def run_steward(options: StewardOptions) -> None:
@@ -58,16 +65,25 @@ async def run_steward(options: StewardOptions) -> None:
     try:
         await prepare_jetstream(link)
         steward = Steward(options, store, boards, log)
-        while not stop.is_set():
-            await steward.look()
-            try:
-                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
-            except TimeoutError:
-                continue
+        async with probing(_probe(options, store, link), options.probe_minutes):
+            while not stop.is_set():
+                await steward.look()
+                try:
+                    await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+                except TimeoutError:
+                    continue
     finally:
         await store.close()
         await boards.close()
         await link.close()
+
+
+def _probe(options: StewardOptions, store: ConfigStore, link: Link) -> ScheduledProbe | None:
+    if options.probe is None:
+        return None
+    overrides = functools.partial(overrides_kept, store, options.book)
+    alert = functools.partial(link.publish, ALERT_SUBJECT)
+    return ScheduledProbe(options.probe, overrides, alert, logs.events("probe"))
 
 
 @dataclass(slots=True)

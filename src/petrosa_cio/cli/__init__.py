@@ -30,6 +30,7 @@ from petrosa_cio.cli.options import (
     StoreDir,
     run,
 )
+from petrosa_cio.cli.probe import probe
 from petrosa_cio.errors import (
     BusError,
     CioError,
@@ -61,6 +62,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(config, name="config")
+app.command()(probe)
 
 
 def main() -> None:
@@ -155,12 +157,14 @@ def up(
 @app.command(help="Run gate and projector against your NATS. " + _SETTINGS_HELP)
 def serve() -> None:
     """Run gate and projector against a NATS of yours."""
+    from petrosa_cio.bootstrap.probing import scheduled_options
     from petrosa_cio.bootstrap.running import serve as run_serve
     from petrosa_cio.core import logs
     from petrosa_cio.core.unhurried import Unhurried
     from petrosa_cio.faces import Screen
 
     settings = read_settings()
+    scheduled_options(settings)  # what cannot be used is told here, not by a child that dies of it
     end_logs = logs.configure(json=settings.log_format == "json", unhurried=True)
     printing: Unhurried[str] = Unhurried(Screen().say)
     try:
@@ -365,6 +369,7 @@ def steward(
 ) -> None:
     """Run one steward process; `up` and `serve` start it."""
     from petrosa_cio.bootstrap import policies
+    from petrosa_cio.bootstrap.probing import scheduled_options
     from petrosa_cio.bootstrap.steward import StewardOptions, run_steward
     from petrosa_cio.bootstrap.stores import StorePlace, place_of
     from petrosa_cio.core import logs
@@ -380,6 +385,8 @@ def steward(
             settings.replicas,
             settings.nats_credentials,
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
+            scheduled_options(settings),
+            settings.probe_interval_minutes,
         )
     else:
         default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
