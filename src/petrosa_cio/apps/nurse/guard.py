@@ -19,6 +19,7 @@ from petrosa_cio.apps.nurse.indicators import (
     Ranked,
     drawdown,
     efficiency_ratio,
+    path_of,
     true_range,
     variance_step,
     weight_of,
@@ -44,6 +45,8 @@ class Samples(NamedTuple):
     """Number of the step that is being filled, since 1970."""
     volatilities: Ranked = Ranked()
     closes: tuple[float, ...] = ()
+    path: float = 0.0
+    """Sum of the moves between ``closes``."""
     highs: tuple[float, ...] = ()
     lows: tuple[float, ...] = ()
     highest: float = 0.0
@@ -244,16 +247,18 @@ def _stepped(samples: Samples, bar: Bar, last_close: float, volatility: float, t
     # The step under way counts as one of the window's.
     kept = thresholds.range_window - 1
     highs, lows = (*samples.highs, samples.high)[-kept:], (*samples.lows, samples.low)[-kept:]
+    closes = (*samples.closes, last_close)[-thresholds.trend_window :]
     return Samples(
-        step,
-        samples.volatilities.add(volatility, thresholds.window),
-        (*samples.closes, last_close)[-thresholds.trend_window :],
-        highs,
-        lows,
-        max(highs),
-        min(lows),
-        bar.high,
-        bar.low,
+        step=step,
+        volatilities=samples.volatilities.add(volatility, thresholds.window),
+        closes=closes,
+        path=path_of(closes),
+        highs=highs,
+        lows=lows,
+        highest=max(highs),
+        lowest=min(lows),
+        high=bar.high,
+        low=bar.low,
     )
 
 
@@ -278,7 +283,7 @@ def _measures(state: State, bar: Bar) -> Measures | None:
         percentile=samples.volatilities.percentile(volatility),
         drawdown=drawdown(bar.close, high),
         bar=state.bar_ratio,
-        efficiency=efficiency_ratio((*samples.closes, bar.close)),
+        efficiency=efficiency_ratio(samples.closes[0], bar.close, samples.path + abs(bar.close - samples.closes[-1])),
         rises=bar.close >= samples.closes[0],
         retraced=(bar.close - low) / (high - low) if high > low else 0.0,
         outside=state.outside,

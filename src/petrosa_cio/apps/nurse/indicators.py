@@ -46,14 +46,19 @@ def wilder_step(average: float | None, value: float, length: int) -> float:
     return value if average is None else average + (value - average) / length
 
 
-def efficiency_ratio(closes: Sequence[float]) -> float:
+def path_of(closes: Sequence[float]) -> float:
+    """Sum of the single moves of ``closes``, whatever their direction."""
+    return math.fsum(abs(after - before) for before, after in pairwise(closes))
+
+
+def efficiency_ratio(first: float, last: float, path: float) -> float:
     """Kaufman's efficiency ratio: net move / sum of single moves, 0 (no direction) to 1 (a straight line).
 
     Perry J. Kaufman, Smarter Trading (1995), the ratio inside his adaptive moving average. 0 where nothing moved. Of a
     random walk of n moves about 1 / sqrt(n) is to be expected.
     """
-    path = math.fsum(abs(after - before) for before, after in pairwise(closes))
-    return abs(closes[-1] - closes[0]) / path if path > 0.0 else 0.0
+    # Rounding can leave the net move of a straight line a hair above its path.
+    return min(1.0, abs(last - first) / path) if path > 0.0 else 0.0
 
 
 def drawdown(close: float, high: float) -> float:

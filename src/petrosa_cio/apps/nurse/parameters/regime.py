@@ -134,20 +134,21 @@ _STRESS = (
         example=0.03,
     ),
     _number(
-        "percentile_enter", 0.95, (0.5, 1.0), "FRACTION of the window's samples, 0..1 (0.95 = as high as 95 % of them)",
+        "percentile_enter", 0.98, (0.5, 1.0), "FRACTION of the window's samples, 0..1 (0.98 = as high as 98 % of them)",
         (
-            "Percentile of volatility from which a market is in high volatility. The usual one-sided level of "
-            "significance: what happens one time in twenty is not usual.",
+            "Percentile of volatility from which a market is in high volatility: the wildest three hours of a week. "
+            "Chosen among 0.95 to 0.99 on two crashes and five calm months (docs/regime.md): from 0.95 to 0.98 false "
+            "alarms halve and warnings come no later; at 0.99 warnings are lost.",
             "Higher has fewer alarms and misses slow falls in wild times; each 0.01 is up to 1 % of all time.",
             "From the crash report's cost in calm months.",
         ),
-        example=0.975,
+        example=0.95,
     ),
     _number(
-        "percentile_exit", 0.85, (0.0, 1.0), "FRACTION of the window's samples, 0..1",
+        "percentile_exit", 0.95, (0.0, 1.0), "FRACTION of the window's samples, 0..1",
         (
-            "Percentile under which high volatility ends. Three times as common as the entry, so that a market that "
-            "hovers at the entry does not flap.",
+            "Percentile under which high volatility ends: what happens one time in twenty is not usual. More than "
+            "twice as common as the entry, so that a market that hovers at the entry does not flap.",
             "Higher ends stress sooner.",
             "With `regime_percentile_enter`, staying below it.",
         ),
@@ -173,14 +174,14 @@ _STRESS = (
         example=1.5,
     ),
     _number(
-        "drawdown_floor", 0.06, (0.0, 1.0), "FRACTION (0.06 = 6 %) of the window's high",
+        "drawdown_floor", 0.08, (0.0, 1.0), "FRACTION (0.08 = 8 %) of the window's high",
         (
-            "Fall under which drawdown is no stress, however unusual. Equal to the default of "
-            "`volatility_block_threshold`: the move of a day at which entries are blocked anyway.",
+            "Fall under which drawdown is no stress, however unusual. Two days of a usual alternative coin, whose "
+            "volatility is about 4 %. Chosen over 0.06, which costs more in calm months and warns no sooner.",
             "Higher has fewer false alarms in quiet markets.",
-            "Per symbol, with `volatility_block_threshold`.",
+            "Per symbol: lower for symbols that hardly move.",
         ),
-        example=0.08,
+        example=0.06,
     ),
     _number(
         "drawdown_percentile", 0.75, (0.0, 1.0), "FRACTION of the window's samples, 0..1",
@@ -193,14 +194,14 @@ _STRESS = (
         example=0.8,
     ),
     _number(
-        "abnormal_bar", 8.0, (2.0, 1000.0), "ratio of a bar's true range to the average true range before it",
+        "abnormal_bar", 10.0, (2.0, 1000.0), "ratio of a bar's true range to the average true range before it",
         (
-            "Size from which one bar is a stress at once, without waiting for the average. At eight times the "
+            "Size from which one bar is a stress at once, without waiting for the average. At ten times the "
             "average a bar is beyond what fat tails bring on most days of a calm month.",
             "Higher ignores larger single bars.",
             "When single prints set it off.",
         ),
-        example=10.0,
+        example=8.0,
     ),
     _number(
         "spread_enter", 5.0, (1.0, 1000.0), "ratio of the bid-ask spread to its average over a day",
@@ -251,22 +252,22 @@ _STRESS = (
         example=0.15,
     ),
     _number(
-        "capitulation_percentile_enter", 0.98, (0.5, 1.0), "FRACTION of the window's samples, 0..1",
+        "capitulation_percentile_enter", 0.99, (0.5, 1.0), "FRACTION of the window's samples, 0..1",
         (
-            "Percentile of volatility without which a fall is no capitulation: the wildest three hours of a week.",
+            "Percentile of volatility without which a fall is no capitulation: the wildest hour or two of a week.",
             "Higher waits for wilder selling.",
             "From the crash report.",
         ),
-        example=0.99,
+        example=0.98,
     ),
     _number(
-        "capitulation_percentile_exit", 0.9, (0.0, 1.0), "FRACTION of the window's samples, 0..1",
+        "capitulation_percentile_exit", 0.95, (0.0, 1.0), "FRACTION of the window's samples, 0..1",
         (
             "Percentile under which capitulation is over; high volatility may follow it.",
             "Higher ends capitulation sooner.",
             "With `regime_capitulation_percentile_enter`, staying below it.",
         ),
-        example=0.95,
+        example=0.9,
     ),
 )  # fmt: skip
 
@@ -310,23 +311,23 @@ _CALMER = (
         example=1.5, loosening=Loosening.NEITHER,
     ),
     _number(
-        "choppy_volatility_enter", 1.5, (0.0, 100.0), "ratio of volatility to its median over the window",
+        "choppy_volatility_enter", 2.0, (0.0, 100.0), "ratio of volatility to its median over the window",
         (
-            "Volatility from which a market without direction is choppy: half more than usual. Entries are blocked in "
+            "Volatility from which a market without direction is choppy: twice the usual. Entries are blocked in "
             "choppy markets by default, so this costs time; see docs/regime.md.",
             "Higher calls fewer hours choppy.",
             "From the report's figures by regime.",
         ),
-        example=2.0,
+        example=1.5,
     ),
     _number(
-        "choppy_volatility_exit", 1.2, (0.0, 100.0), "ratio of volatility to its median over the window",
+        "choppy_volatility_exit", 1.5, (0.0, 100.0), "ratio of volatility to its median over the window",
         (
             "Volatility under which a choppy market is ranging again.",
             "Higher ends choppy phases sooner.",
             "With `regime_choppy_volatility_enter`, staying below it.",
         ),
-        example=1.5,
+        example=1.25,
     ),
     _number(
         "choppy_efficiency_enter", 0.1, (0.0, 1.0), "efficiency ratio, 0..1",
