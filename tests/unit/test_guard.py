@@ -152,13 +152,18 @@ class TestFeed:
         assert [after(broken, *more(count)).label is Label.UNKNOWN for count in (1, 2, 3)] == [True, True, False]
 
     def test_a_gap_does_not_end_a_stress(self) -> None:
-        """What was high volatility before a gap is so after it, by its exit thresholds."""
+        """What was in stress before a gap is held to the exit thresholds after it, not to the entry ones."""
         crash = slide(CALM, 3, 24, fall=0.15, minutes=5)
         state = fold_all(State(), crash)
         assert state.phase.label in STRESSED
-        rest = walk(4, 4, daily=0.06, price=crash[-1].close, start=len(crash) + 1)
-        assert fold(state, rest[0]).phase.label is Label.UNKNOWN
-        assert fold_all(state, rest).phase.label in STRESSED
+        # A stress that nobody can enter, and that nobody leaves.
+        sticky = DEFAULT._replace(
+            volatility=Band(9.0, 0.0), percentile=Band(1.0, 0.0), abnormal_bar=999.0, drawdown=Band(99.0, 98.0),
+            capitulation_drawdown=Band(99.0, 98.0),
+        )  # fmt: skip
+        rest = walk(4, 4, daily=0.02, price=crash[-1].close, start=len(crash) + 1)
+        assert fold(state, rest[0], sticky).phase.label is Label.UNKNOWN
+        assert fold_all(state, rest, sticky).phase.label is Label.HIGH_VOLATILITY
 
 
 class TestCrash:
