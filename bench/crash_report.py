@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"crash report: no kline files (*.parquet) in {given.klines}\n")
         return 2
     found = report(read_tables(given.klines))
-    show(found, Console(width=190 if not sys.stdout.isatty() else None))
+    show(found, Console(width=230 if not sys.stdout.isatty() else None))
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
