@@ -17,10 +17,14 @@ from hypothesis import strategies as st
 from builders_bars import MINUTE, OneBar, renamed, series, walk
 from petrosa_cio.apps.nurse import phases
 from petrosa_cio.apps.nurse.bars import is_sound
+from petrosa_cio.apps.nurse.defaults import default_values
 from petrosa_cio.apps.nurse.guard import Guard, State, fold, fold_all, regime_of
+from petrosa_cio.apps.nurse.parameters.parameter import Kind
+from petrosa_cio.apps.nurse.parameters.regime import REGIME
 from petrosa_cio.apps.nurse.phases import Measures, Phase, Reading
+from petrosa_cio.apps.nurse.policy import Limits
 from petrosa_cio.apps.nurse.regime import Cause, Label
-from petrosa_cio.apps.nurse.thresholds import DEFAULT
+from petrosa_cio.apps.nurse.thresholds import DEFAULT, thresholds_of
 from petrosa_cio.core.exchange.recording import read_klines
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ KLINES = Path(__file__).resolve().parents[3] / "shared" / "data" / "klines"
 needs_klines = pytest.mark.skipif(
     not KLINES.is_dir(), reason=f"the recorded klines are not on this machine: {KLINES} is absent"
 )
+NUMBERS = [parameter for parameter in REGIME if parameter.kind is Kind.FLOAT]
 MINUTES = 15
 SHORT = DEFAULT._replace(warm_up=6 * 60 * MINUTE)
 """The defaults, but for a warm-up of six hours, so that short feeds get somewhere."""
@@ -187,6 +192,23 @@ class TestStream:
             assert len(samples.volatilities.recent) == len(samples.volatilities.ranked) <= 20
             assert len(samples.closes) <= 5
             assert len(samples.highs) == len(samples.lows) <= 9
+
+    @given(feeds(), st.data())
+    def test_no_threshold_breaks_it(self, bars: list[OneBar], data: st.DataObject) -> None:
+        """With any values that the parameters admit no feed raises, and memory stays within the windows."""
+        values = default_values()
+        for parameter in data.draw(st.lists(st.sampled_from(NUMBERS), unique_by=lambda one: one.name)):
+            assert parameter.minimum is not None
+            assert parameter.maximum is not None
+            ends = st.sampled_from([float(parameter.minimum), float(parameter.maximum)])
+            values[parameter.name] = data.draw(ends | st.floats(parameter.minimum, parameter.maximum))
+        thresholds = thresholds_of(Limits(values, {}, {}))
+        state = fold_all(State(), bars, thresholds)
+        samples = state.samples
+        assert len(samples.volatilities.recent) <= thresholds.window
+        assert len(samples.highs) == len(samples.lows) < thresholds.range_window
+        assert len(samples.closes) <= thresholds.trend_window
+        assert Decimal(0) <= regime_of("ETHUSDT", state, thresholds).confidence <= Decimal(1)
 
     @needs_klines
     @pytest.mark.parametrize("symbol", ["BTCUSDT", "LTCUSDT"])

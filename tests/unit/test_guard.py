@@ -70,11 +70,16 @@ class TestFigures:
         assert regime_of("ETHUSDT", fold_all(State(), bars)).atr == Decimal("0.020714")
 
     def test_drawdown_is_from_the_high_of_the_window(self) -> None:
-        """A close at 90 after a high of 100 is a tenth below it, and the high is forgotten after a day."""
-        state = fold_all(State(), [bar(0, 100.0), bar(1, 90.0)])
+        """A close at 90 after a high of 100 is a tenth below it for a day, and then the high is forgotten."""
+        state = fold_all(State(), [bar(0, 100.0), *(bar(n, 90.0) for n in range(1, DAY))])
         assert regime_of("ETHUSDT", state).drawdown == Decimal("0.1")
-        later = fold_all(state, [bar(2 + n, 90.0) for n in range(DAY)])
-        assert regime_of("ETHUSDT", later).drawdown == Decimal(0)
+        assert regime_of("ETHUSDT", fold(state, bar(DAY, 90.0))).drawdown == Decimal(0)
+
+    def test_bars_longer_than_a_sample_are_one_each(self) -> None:
+        """With bars of an hour a day has 24 of them: the high is forgotten after a day all the same."""
+        state = fold_all(State(), [bar(0, 100.0, minutes=60), *(bar(n, 90.0, minutes=60) for n in range(1, 24))])
+        assert regime_of("ETHUSDT", state).drawdown == Decimal("0.1")
+        assert regime_of("ETHUSDT", fold(state, bar(24, 90.0, minutes=60))).drawdown == Decimal(0)
 
     def test_as_of_is_the_close_of_the_last_bar(self) -> None:
         """A regime says of when it is: the last millisecond of the last sound bar, in nanoseconds."""

@@ -28,7 +28,7 @@ from petrosa_cio.apps.nurse.indicators import (
 from petrosa_cio.apps.nurse.models import decimal_of
 from petrosa_cio.apps.nurse.phases import Measures, Phase
 from petrosa_cio.apps.nurse.regime import Cause, Label, Regime, stricter
-from petrosa_cio.apps.nurse.thresholds import DEFAULT, Thresholds
+from petrosa_cio.apps.nurse.thresholds import DEFAULT, Thresholds, coarser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +94,8 @@ def fold(state: State, bar: Bar, thresholds: Thresholds = DEFAULT, spread: float
     """
     if not is_sound(bar) or (state.bar is not None and interval_of(bar) != state.interval):
         return _troubled(state, Cause.UNSOUND)
+    if interval_of(bar) > thresholds.sample:
+        thresholds = coarser(thresholds, interval_of(bar))
     place = place_of(bar, state.bar)
     if place is Place.REPEAT:
         return state
@@ -246,8 +248,8 @@ def _stepped(samples: Samples, bar: Bar, last_close: float, volatility: float, t
         return samples._replace(high=max(samples.high, bar.high), low=min(samples.low, bar.low))
     # The step under way counts as one of the window's.
     kept = thresholds.range_window - 1
-    highs, lows = (*samples.highs, samples.high)[-kept:], (*samples.lows, samples.low)[-kept:]
-    closes = (*samples.closes, last_close)[-thresholds.trend_window :]
+    highs, lows = _last(samples.highs, samples.high, kept), _last(samples.lows, samples.low, kept)
+    closes = _last(samples.closes, last_close, thresholds.trend_window)
     return Samples(
         step=step,
         volatilities=samples.volatilities.add(volatility, thresholds.window),
@@ -255,11 +257,16 @@ def _stepped(samples: Samples, bar: Bar, last_close: float, volatility: float, t
         path=path_of(closes),
         highs=highs,
         lows=lows,
-        highest=max(highs),
-        lowest=min(lows),
+        highest=max(highs, default=0.0),
+        lowest=min(lows, default=math.inf),
         high=bar.high,
         low=bar.low,
     )
+
+
+def _last(kept: tuple[float, ...], newest: float, length: int) -> tuple[float, ...]:
+    """The last ``length`` of ``kept`` and ``newest``, which may be none."""
+    return (*kept, newest)[-length:] if length else ()
 
 
 def _high(samples: Samples) -> float:

@@ -104,6 +104,20 @@ def thresholds_of(limits: Limits) -> Thresholds:
     )
 
 
+def coarser(thresholds: Thresholds, interval: int) -> Thresholds:
+    """Return the thresholds for bars of ``interval`` ms, longer than a sample: each is one; windows last as long."""
+
+    def count(samples: int) -> int:
+        return max(1, samples * thresholds.sample // interval)
+
+    return thresholds._replace(
+        sample=interval,
+        window=count(thresholds.window),
+        range_window=count(thresholds.range_window),
+        trend_window=count(thresholds.trend_window),
+    )
+
+
 def _samples(hours: float, sample: int) -> int:
     return max(1, round(hours * _HOUR_MS / sample))
 
