@@ -36,6 +36,10 @@ def show(found: dict[str, list[dict[str, object]]], console: Console) -> None:
     for file, symbol in dict.fromkeys((row["file"], row["symbol"]) for row in found["calm"]):
         calm.add_row(*calm_cells([row for row in found["calm"] if (row["file"], row["symbol"]) == (file, symbol)]))
     console.print(calm)
+    shares = Table(*SHARE_COLUMNS, title="Share of all recorded time")
+    for row in found["shares"]:
+        shares.add_row(*share_cells(row))
+    console.print(shares)
 
 
 def verdicts(rows: list[dict[str, object]]) -> Iterator[tuple[str, int, int, str]]:
@@ -61,7 +65,19 @@ CRASH_COLUMNS = (
     "crash", "bars", "symbol", "fall", "high", "half", "first flag", "lead", "gone by then", "held", "while flagged",
     "k=2", "k=3", "k=4",
 )  # fmt: skip
-CALM_COLUMNS = ("bars", "symbol", "months", "flagged", "worst month", "alarms a week", "choppy", "k=2", "k=3", "k=4")
+CALM_COLUMNS = (
+    "bars",
+    "symbol",
+    "months",
+    "flagged",
+    "share",
+    "worst month",
+    "alarms a week",
+    "choppy",
+    "k=2",
+    "k=3",
+    "k=4",
+)
 
 
 def crash_cells(row: dict[str, object]) -> Iterator[str]:
@@ -83,12 +99,26 @@ def calm_cells(rows: list[dict[str, object]]) -> Iterator[str]:
 
     known = total("known_hours")
     worst = max(float(str(row["flagged_hours"])) / float(str(row["known_hours"])) for row in rows)
+    flagged = total("flagged_hours")
     yield from (market(rows[0]), str(rows[0]["symbol"]), str(len(rows)))
-    yield from (percent(total("flagged_hours") / known), percent(worst), f"{total('alarms') / known * 168:.1f}")
+    yield from (f"{flagged:.0f} h of {known:.0f} h", percent(flagged / known), percent(worst))
+    yield f"{total('alarms') / known * 168:.1f}"
     yield percent(total("choppy_hours") / known)
     for k in FACTORS:
         hours = [row["baseline_hours"] for row in rows]
         yield percent(math.fsum(one[k] for one in hours if isinstance(one, dict)) / known)
+
+
+SHARE_COLUMNS = ("bars", "symbol", "number", "flagged", "high_volatility", "capitulation", "choppy", "unknown")
+
+
+def share_cells(row: dict[str, object]) -> Iterator[str]:
+    """The cells of one symbol's shares of all time that was recorded of it, crashes included."""
+    shares = row["shares"]
+    assert isinstance(shares, dict)
+    yield from (market(row), str(row["symbol"]), str(row["bars"]))
+    yield percent(shares["high_volatility"] + shares["capitulation"])
+    yield from (percent(shares[label]) for label in SHARE_COLUMNS[4:])
 
 
 def market(row: dict[str, object]) -> str:
