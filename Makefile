@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test mongo-test-server check bench lock docs clean
+.PHONY: help setup run test mongo-test-server check bench crash-report lock docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -39,6 +39,9 @@ bench: setup ## Measure against a bare forwarder in the same run
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/boards.py
 	$(BIN)/python bench/policy.py
+
+crash-report: setup ## The regime guard on recorded crashes and calm months; KLINES=DIR, JSON=FILE
+	$(BIN)/python bench/crash_report.py --klines $(or $(KLINES),../shared/data/klines) $(if $(JSON),--json $(JSON))
 
 docs: setup ## Write the documents that are generated from the code
 	$(BIN)/python -m petrosa_cio.bootstrap.documents docs

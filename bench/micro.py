@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import math
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,11 @@ from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.case import Case
 from petrosa_cio.apps.nurse.decision import content_of, decide, remember
 from petrosa_cio.apps.nurse.enforcer import judge
+from petrosa_cio.apps.nurse.guard import State, fold
 from petrosa_cio.apps.nurse.models import SECOND, Intent
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.core import clock
+from petrosa_cio.core.exchange.klines import Bar
 from petrosa_cio.core.nats import wire
 from petrosa_cio.core.nats.ledger import Position, entry
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COUNT = 5000
+GUARD_BARS = 30_000
 POLICY = {"required_facts": [], "modes": {"DAILY_TRADES": "off", "ORDER_RATE": "off"}}
 
 
@@ -55,6 +60,22 @@ def pieces() -> dict[str, tuple[float, float]]:
         times["decode + judge + encode"].append(encoded - began)
         times["record"].append(recorded - encoded)
     return dict(_quantiles(times))
+
+
+def guard_fold() -> tuple[float, float]:
+    """The regime guard, one bar: (median, p99) in microseconds over three weeks of invented minutes."""
+    chance = random.Random(1)
+    state, price, times = State(), 100.0, []
+    for number in range(GUARD_BARS):
+        opened, price = price, price * math.exp(chance.gauss(0.0, 0.0006))
+        high, low = max(opened, price), min(opened, price)
+        start = number * 60_000
+        bar = Bar("BTCUSDT", start, start + 59_999, opened, high, low, price, 1.0)
+        before = time.perf_counter_ns()
+        state = fold(state, bar)
+        times.append(time.perf_counter_ns() - before)
+    ((_, found),) = _quantiles({"fold": times})
+    return found
 
 
 def _quantiles(times: dict[str, list[int]]) -> Iterator[tuple[str, tuple[float, float]]]:

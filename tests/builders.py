@@ -298,7 +298,8 @@ def _plain_values(parameter: Parameter) -> st.SearchStrategy[Json]:
         case Kind.STRING:
             return st.sampled_from(parameter.allowed)
         case Kind.LIST:
-            words = parameter.allowed or {"allowed_symbols": SYMBOLS, "allowed_strategies": STRATEGIES}[parameter.name]
+            named = {"allowed_symbols": SYMBOLS, "allowed_strategies": STRATEGIES, "regime_leaders": SYMBOLS}
+            words = parameter.allowed or named[parameter.name]
             return st.lists(st.sampled_from(words), unique=True)
         case Kind.DICT:
             keys = {"strategy_weights": (*STRATEGIES, "default"), "timeframe_weights": TIMEFRAMES}[parameter.name]
@@ -306,7 +307,7 @@ def _plain_values(parameter: Parameter) -> st.SearchStrategy[Json]:
 
 
 _SCOPES = ("global", "symbol:BTCUSDT", "strategy:momo", "symbol:BTCUSDT:LONG", "symbol:BTCUSDT:SHORT")
-_PAIRS = ("price_m", "sl_", "tp_", "quantity_m", "volatility_", "min_position", "max_position_size_usd")
+_PAIRS = ("price_m", "sl_", "tp_", "quantity_m", "volatility_", "min_position", "max_position_size_usd", "regime_")
 _PAIRED = [name for name in PARAMETERS if name.startswith(_PAIRS)]
 """Parameters that a policy compares with another; one of them a policy, or most would be refused for crossing it."""
 _FREE = [name for name in PARAMETERS if name not in _PAIRED]

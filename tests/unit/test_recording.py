@@ -92,6 +92,16 @@ def test_last_closed_is_the_newest_of_all_closed_bars(
     assert (seen and seen.open_time_ms) == (T0 + closed[-1] * MINUTE if closed else None)
 
 
+def test_all_bars_of_a_symbol_come_in_order(tmp_path: Path) -> None:
+    """Every bar of a symbol is told once, in order of time, over its gaps; a symbol without bars is an error."""
+    recording = table(tmp_path, 0, 1, 4)
+    bars = list(recording.bars("BTCUSDT"))
+    assert [one.open_time_ms for one in bars] == [T0, T0 + MINUTE, T0 + 4 * MINUTE]
+    assert bars[-1] == recording.last_closed("BTCUSDT", T0 + 9 * MINUTE)
+    with pytest.raises(RecordingError, match="no bars of XRPUSDT"):
+        recording.bars("XRPUSDT")
+
+
 def test_rows_of_symbols_may_be_mixed_and_faults_name_the_row_in_the_file(tmp_path: Path) -> None:
     """Each symbol is in order by itself; the row in an error is counted over the whole file, from 0."""
     content = columns(0, 0, 1, 1, 2, 2)

@@ -23,6 +23,7 @@ from petrosa_cio.apps.nurse.parameters.losses import LOSSES
 from petrosa_cio.apps.nurse.parameters.market import MARKET
 from petrosa_cio.apps.nurse.parameters.parameter import Engine
 from petrosa_cio.apps.nurse.parameters.protection import PROTECTION
+from petrosa_cio.apps.nurse.parameters.regime import REGIME
 from petrosa_cio.apps.nurse.parameters.scope import SCOPE
 from petrosa_cio.apps.nurse.parameters.sizing import SIZING
 
@@ -46,7 +47,7 @@ def by_name(*tables: Iterable[Parameter]) -> Mapping[str, Parameter]:
 
 
 PARAMETERS: Mapping[str, Parameter] = by_name(
-    FRESHNESS, SCOPE, PROTECTION, MARKET, SIZING, LIMITS, LOSSES, CONFLICTS, EXECUTION, CHANGE
+    FRESHNESS, SCOPE, PROTECTION, MARKET, REGIME, SIZING, LIMITS, LOSSES, CONFLICTS, EXECUTION, CHANGE
 )
 """Every parameter by name, grouped by subject in about the order in which the controls are checked."""
 

@@ -40,6 +40,15 @@ _ORDERED_PAIRS = (
     ("price_min_relative_pct", "price_max_relative_pct"),
     ("quantity_min", "quantity_max"),
     ("volatility_scale_threshold", "volatility_block_threshold"),
+    ("regime_volatility_exit", "regime_volatility_enter"),
+    ("regime_percentile_exit", "regime_percentile_enter"),
+    ("regime_drawdown_exit", "regime_drawdown_enter"),
+    ("regime_spread_exit", "regime_spread_enter"),
+    ("regime_capitulation_drawdown_exit", "regime_capitulation_drawdown_enter"),
+    ("regime_capitulation_percentile_exit", "regime_capitulation_percentile_enter"),
+    ("regime_trend_exit", "regime_trend_enter"),
+    ("regime_choppy_volatility_exit", "regime_choppy_volatility_enter"),
+    ("regime_choppy_efficiency_enter", "regime_choppy_efficiency_exit"),
 )
 
 

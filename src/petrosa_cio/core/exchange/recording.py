@@ -22,7 +22,7 @@ from petrosa_cio.core.exchange.klines import Bar
 from petrosa_cio.errors import RecordingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _PRICES = ("open", "high", "low", "close")
@@ -77,6 +77,11 @@ class KlineTable:
         """Return the number of bars; 0 for a symbol that is not here."""
         series = self._series.get(symbol)
         return 0 if series is None else len(series.opens)
+
+    def bars(self, symbol: str) -> Iterator[Bar]:
+        """Every bar of ``symbol``, in order of time. Raises RecordingError where the symbol has none."""
+        series = self._of(symbol)
+        return (series.bar(symbol, row) for row in range(len(series.opens)))
 
     def last_closed(self, symbol: str, at_ms: int) -> Bar | None:
         """Return the last bar that had closed at ``at_ms``, or None where none had.
