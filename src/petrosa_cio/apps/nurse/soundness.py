@@ -51,8 +51,9 @@ def _fraction(figure: Decimal | None) -> bool:
 
 
 def _crossed(market: MarketState) -> bool:
+    """Bid above ask, each a price in itself: one of the two is wrong, and nobody can say which."""
     bid, ask = market.bid, market.ask
-    return bid is not None and ask is not None and bid.is_finite() and ask.is_finite() and bid > ask
+    return _price(bid) and _price(ask) and bid is not None and ask is not None and bid > ask
 
 
 def _funding_ahead(market: MarketState) -> bool:

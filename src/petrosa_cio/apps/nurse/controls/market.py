@@ -73,13 +73,14 @@ def volatility(subject: Subject) -> Finding:
 
 def regime(subject: Subject) -> Finding:
     """The regime's label against the list; one that the guard could not tell is refused if listed, and never good."""
-    label = subject.market.regime if subject.market else None
-    blocked = subject.limits.words("blocked_regimes")
+    market, blocked = subject.market, subject.limits.words("blocked_regimes")
     if not blocked:
         return PASS
-    if subject.market is None or label is None or (label == UNKNOWN and label not in blocked):
+    if market is None or market.regime is None or market.regime_confidence is None:
         return UNEVALUATED
-    return limit(label in blocked, ("regime", label), ("confidence", subject.market.regime_confidence))
+    if market.regime == UNKNOWN and UNKNOWN not in blocked:
+        return UNEVALUATED
+    return limit(market.regime in blocked, ("regime", market.regime), ("confidence", market.regime_confidence))
 
 
 def funding(subject: Subject) -> Finding:

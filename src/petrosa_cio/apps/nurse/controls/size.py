@@ -11,6 +11,7 @@ from petrosa_cio.apps.nurse.case import (
     least_notional,
     least_quantity,
     limit,
+    step_of,
 )
 from petrosa_cio.apps.nurse.models import Outcome
 
@@ -79,8 +80,8 @@ def exchange_filter(subject: Subject) -> Finding:
     if market is None or order.quantity is None or order.notional is None:
         return UNEVALUATED
     notional, quantity = least_notional(market, subject.limits), least_quantity(market, subject.limits)
-    tick, most = market.tick_size, market.max_quantity
-    if notional is None or quantity is None or tick is None or most is None:
+    tick, most, step = market.tick_size, market.max_quantity, step_of(market, subject.limits)
+    if notional is None or quantity is None or tick is None or most is None or step is None:
         return UNEVALUATED
     numbers: list[tuple[str, Scalar]] = [
         ("quantity", order.quantity),
