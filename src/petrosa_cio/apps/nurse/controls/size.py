@@ -25,12 +25,12 @@ def too_small(subject: Subject) -> Finding:
     order = subject.order
     if order.quantity is None or order.notional is None:
         return UNEVALUATED
-    least, least_quantity = (
+    least, pieces = (
         subject.limits.required_number("min_position_size_usd"),
         subject.limits.number("quantity_min"),
     )
-    broken = order.notional < least or (least_quantity is not None and order.quantity < least_quantity)
-    extra = () if least_quantity is None else (("quantity", order.quantity), ("quantity_min", least_quantity))
+    broken = order.notional < least or (pieces is not None and order.quantity < pieces)
+    extra = () if pieces is None else (("quantity", order.quantity), ("quantity_min", pieces))
     return limit(broken, ("notional", order.notional), ("limit", least), *extra)
 
 
