@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from petrosa_cio.apps.nurse.case import Case
-from petrosa_cio.apps.nurse.controls.table import TABLE, awaits_facts
+from petrosa_cio.apps.nurse.controls.table import TABLE
 from petrosa_cio.apps.nurse.defaults import PARAMETERS
 from petrosa_cio.apps.nurse.models import (
     SECOND,
     BookFacts,
+    Bracket,
     Fact,
     Intent,
     Malformed,
     MarketState,
+    OpenOrder,
     Portfolio,
+    Position,
     Rival,
     Side,
+    StrategyResult,
+    Streak,
     TradingState,
     iso,
 )
@@ -48,8 +53,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 NO_SHARED = f"the shared design and data are not on this machine: {SHARED} is absent"
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-CHECKED = tuple(control.code for control in TABLE if control.check is not awaits_facts)
-"""Codes of the controls that have a check today."""
+CHECKED = tuple(control.code for control in TABLE)
+"""Codes of the controls of the table."""
 
 
 def intent_fields(**changes: Json) -> dict[str, Json]:
@@ -136,6 +141,64 @@ def case_of(
         market=market,
         portfolio=portfolio,
     )
+
+
+def market_state(as_of: Instant = START, **changes: object) -> MarketState:
+    """All that can be known of BTCUSDT, sound and of ``as_of``: a calm market at 100 that no default limit minds."""
+    known = MarketState(
+        symbol="BTCUSDT",
+        as_of=tuple((fact, as_of) for fact in Fact if fact is not Fact.ACCOUNT),
+        mark=Decimal(100),
+        last=Decimal(100),
+        bid=Decimal("99.99"),
+        bid_quantity=Decimal(1000),
+        ask=Decimal("100.01"),
+        ask_quantity=Decimal(1000),
+        funding_rate=Decimal("0.0001"),
+        next_funding_at=START + 3600 * SECOND,
+        status="TRADING",
+        contract_type="PERPETUAL",
+        step_size=Decimal("0.001"),
+        tick_size=Decimal("0.01"),
+        min_notional=Decimal(5),
+        min_quantity=Decimal("0.001"),
+        max_quantity=Decimal(10_000),
+        brackets=(Bracket(Decimal(50_000), Decimal("0.004"), Decimal(0)),),
+        regime="ranging",
+        regime_confidence=Decimal("0.8"),
+        volatility=Decimal("0.01"),
+        correlated=("ETHUSDT",),
+    )
+    return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def account_state(as_of: Instant = START, **changes: object) -> Portfolio:
+    """All that can be known of an account, sound and of ``as_of``: 100,000 in it, nothing open, nothing lost."""
+    whole = Decimal(100_000)
+    known = Portfolio(
+        as_of=as_of,
+        equity=whole,
+        day_start_equity=whole,
+        peak_equity=whole,
+        realised_today=Decimal(0),
+        open_today=Decimal(0),
+        positions=(),
+        orders=(),
+        strategies=(),
+        streaks=(),
+    )
+    return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def position_of(symbol: str = "ETHUSDT", side: Side = Side.LONG, **changes: object) -> Position:
+    """A position of 1 entered and marked at 100, at leverage 10."""
+    known = Position(symbol, side, Decimal(1), Decimal(100), Decimal(100), Decimal(10))
+    return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def order_of(symbol: str = "ETHUSDT", side: Side = Side.LONG, **changes: object) -> OpenOrder:
+    """An order of 1 at 100, at leverage 10, that may open a position."""
+    return replace(OpenOrder(symbol, side, Decimal(1), Decimal(100), Decimal(10)), **changes)  # type: ignore[arg-type]
 
 
 def rival_of(side: Side = Side.SHORT, **changes: str | Decimal | Instant) -> Rival:
@@ -276,6 +339,18 @@ LIVELY: dict[str, tuple[float, float]] = {
     "max_market_age_seconds": (1, 60),
     "max_account_age_seconds": (1, 120),
     "leverage": (1, 125),
+    "max_spread_bps": (0, 20),
+    "max_book_share": (0, 2),
+    "max_adverse_funding_bps": (0, 20),
+    "volatility_scale_threshold": (0, 0.06),
+    "volatility_block_threshold": (0.03, 0.1),
+    "max_concurrent_positions": (1, 6),
+    "max_orders_global": (1, 6),
+    "max_orders_per_symbol": (1, 6),
+    "portfolio_leverage_cap": (0, 60),
+    "max_consecutive_losses": (1, 8),
+    "stop_cooldown_seconds": (1, 1000),
+    "min_liquidation_distance_pct": (0, 12),
 }
 """Where a parameter's value matters for `entries`; elsewhere it is drawn from its bounds."""
 
@@ -347,6 +422,7 @@ def is_policy(content: Json) -> bool:
 # What a tightening is, by the parameters' own words
 
 UNLIMITED_WHEN_EMPTY = ("allowed_symbols", "allowed_strategies")
+UNLIMITED_WHEN_ZERO = ("portfolio_leverage_cap",)
 TIGHTENABLE = [
     parameter
     for parameter in PARAMETERS.values()
@@ -360,6 +436,8 @@ def looseness(parameter: Parameter, value: Json) -> tuple[float, ...] | frozense
     sign = 1 if parameter.loosening is Loosening.UP else -1
     match value:
         case None:
+            return (1, 0)
+        case 0 if parameter.name in UNLIMITED_WHEN_ZERO:
             return (1, 0)
         case bool():
             return (0, sign * int(value))
@@ -424,27 +502,102 @@ book_facts = st.builds(
 )
 
 
+# Strategies: what may be known of market and account, sound and unsound
+
+
+def figures(least: float, most: float) -> st.SearchStrategy[Decimal | None]:
+    """A figure within reach of a limit, now and then none, or one that is no number or far outside."""
+    steps = st.integers(0, 40).map(lambda step: Decimal(repr(least)) + step * Decimal(repr(most - least)) / 40)
+    return st.one_of([steps] * 12 + [st.none(), st.sampled_from([Decimal("NaN"), Decimal("-1"), Decimal("1e300")])])
+
+
+_MOMENTS = st.sampled_from([0] * 6 + [-10, -5, 5, 30, 31, 60, 61]).map(lambda ago: START - ago * SECOND)
+_SIDES = st.sampled_from(Side)
+
+
 @st.composite
 def markets(draw: st.DrawFn) -> MarketState | None:
     """What may be known of the default symbol's market near 100, or nothing."""
+    if draw(st.booleans()):
+        return None
     known = draw(st.lists(st.sampled_from([fact for fact in Fact if fact is not Fact.ACCOUNT]), unique=True))
-    age = st.integers(-10, 60).map(lambda seconds: START - seconds * SECOND)
-    near = st.none() | st.integers(9990, 10010).map(lambda cents: Decimal(cents) / 100)
-    notional = st.none() | st.integers(1, 200).map(Decimal)
-    state = MarketState(
+    caps = st.lists(st.sampled_from([100, 1000, 10_000]).map(Decimal), min_size=1, unique=True).map(sorted)
+    return MarketState(
         "BTCUSDT",
-        tuple((fact, draw(age)) for fact in known),
-        mark=draw(near),
-        min_notional=draw(notional),
+        tuple((fact, draw(_MOMENTS)) for fact in known),
+        mark=draw(figures(99.9, 100.1)),
+        last=draw(figures(99.9, 100.1)),
+        bid=draw(figures(99.9, 100.0)),
+        bid_quantity=draw(figures(0, 20)),
+        ask=draw(figures(100.0, 100.1)),
+        ask_quantity=draw(figures(0, 20)),
+        funding_rate=draw(figures(-0.002, 0.002)),
+        next_funding_at=draw(st.none() | st.integers(-60, 3600).map(lambda ahead: START + ahead * SECOND)),
+        status=draw(st.sampled_from(["TRADING"] * 8 + ["SETTLING", "UNKNOWN", "", None])),
+        contract_type=draw(st.sampled_from(["PERPETUAL", None])),
         step_size=draw(st.none() | st.sampled_from([Decimal("0.001"), Decimal("0.1"), Decimal(1)])),
+        tick_size=draw(st.none() | st.sampled_from([Decimal("0.01"), Decimal("0.3"), Decimal(-1)])),
+        min_notional=draw(figures(1, 200)),
+        min_quantity=draw(figures(0.001, 1)),
+        max_quantity=draw(figures(0.5, 20)),
+        brackets=draw(
+            st.none() | caps.map(lambda caps: tuple(Bracket(cap, Decimal("0.01"), cap / 1000) for cap in caps))
+        ),
+        regime=draw(st.sampled_from(["ranging", "choppy", "unknown", "no such regime", None])),
+        regime_confidence=draw(figures(0, 1)),
+        volatility=draw(figures(0, 0.08)),
+        correlated=draw(st.none() | st.lists(st.sampled_from(SYMBOLS), unique=True).map(tuple)),
     )
-    return draw(st.sampled_from([None, None, state]))
 
 
+_amounts = st.integers(1, 200).map(lambda tenths: Decimal(tenths) / 10)
+_leverages = st.sampled_from([Decimal(1), Decimal(10), Decimal(10), Decimal(20)])
+positions = st.builds(
+    lambda symbol, side, quantity, leverage, told: Position(
+        symbol, side, quantity, Decimal(100), quantity * 100, leverage, told
+    ),
+    st.sampled_from(SYMBOLS),
+    _SIDES,
+    _amounts,
+    _leverages,
+    st.none() | figures(80, 120),
+)
+open_orders = st.builds(
+    lambda symbol, side, quantity, reduce_only: OpenOrder(
+        symbol, side, quantity, quantity * 100, Decimal(10), reduce_only
+    ),
+    st.sampled_from(SYMBOLS),
+    _SIDES,
+    _amounts,
+    st.booleans(),
+)
+streaks = st.builds(
+    Streak,
+    scope=st.sampled_from(["global", "symbol:BTCUSDT", "strategy:momo", "symbol:BTCUSDT:LONG"]),
+    losses=st.integers(-1, 8),
+    stopped_at=st.none() | st.integers(-10, 1000).map(lambda ago: START - ago * SECOND),
+)
 portfolios = st.none() | st.builds(
     Portfolio,
-    as_of=st.integers(-10, 90).map(lambda seconds: START - seconds * SECOND),
-    equity=st.none() | st.integers(-100, 50_000).map(Decimal),
+    as_of=_MOMENTS,
+    equity=st.none() | st.integers(-100, 50_000).map(Decimal) | st.just(Decimal("NaN")),
+    day_start_equity=figures(500, 50_000),
+    peak_equity=figures(500, 50_000),
+    realised_today=figures(-2000, 1000),
+    open_today=figures(-2000, 1000),
+    positions=st.none() | st.lists(positions, max_size=4).map(tuple),
+    orders=st.none() | st.lists(open_orders, max_size=4).map(tuple),
+    strategies=st.none()
+    | st.lists(
+        st.builds(
+            StrategyResult,
+            strategy_id=st.sampled_from(STRATEGIES),
+            result=st.integers(-3000, 3000).map(Decimal),
+            peak=st.integers(0, 3000).map(Decimal),
+        ),
+        max_size=3,
+    ).map(tuple),
+    streaks=st.none() | st.lists(streaks, max_size=3).map(tuple),
 )
 
 

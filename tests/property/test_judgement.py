@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from builders import (
     START,
     TIGHTENABLE,
+    account_state,
     book_facts,
     case_of,
     cases,
@@ -23,11 +24,14 @@ from builders import (
     intents,
     is_policy,
     is_tighter,
+    market_state,
     markets,
     mutated,
+    open_orders,
     policies,
     policy_of,
     portfolios,
+    positions,
     receipt_of,
     streams,
     tightenings,
@@ -48,14 +52,16 @@ from petrosa_cio.apps.nurse.decision import (
 )
 from petrosa_cio.apps.nurse.defaults import PARAMETERS
 from petrosa_cio.apps.nurse.enforcer import judge
+from petrosa_cio.apps.nurse.facts_record import account_of, market_of
 from petrosa_cio.apps.nurse.models import (
     SECOND,
     BookFacts,
-    Fact,
     Intent,
     MarketState,
     Outcome,
     Portfolio,
+    StrategyResult,
+    Streak,
     VerdictKind,
     iso,
 )
@@ -91,7 +97,12 @@ def decision_on(case: Case) -> Decision:
     """A decision that says of ``case`` what `judge` says."""
     receipt = replace(receipt_of(intent_fields()), body=case.intent, arrived_at=case.arrived_at)
     revision = case.policy.revision if case.policy else None
-    return Decision("main", receipt, judge(case), case.book, case.now, "d" * 32, "i", revision)
+    return Decision(
+        *("main", receipt, judge(case), case.book, case.now, "d" * 32, "i", revision),
+        policy_as_of=case.policy_as_of,
+        market=case.market,
+        portfolio=case.portfolio,
+    )
 
 
 @given(cases())
@@ -214,6 +225,9 @@ def test_an_idle_control_would_have_passed(control: object, data: st.DataObject)
     assert case.policy is not None
     assert isinstance(case.intent, Intent)
     assert case.intent.side is not None
+    if found.code is Reason.REGIME_BLOCKED:  # the one that a default keeps busy
+        case = replace(case, policy=policy_of({"blocked_regimes": []}))
+        assert case.policy is not None
     limits = case.policy.limits(case.intent.symbol, case.intent.strategy_id, case.intent.side)
     assume(found.idle(limits))
     if found.code is Reason.SIGNAL_CONFLICT:  # under these limits a book names no rivals: see test_a_book...
@@ -264,8 +278,11 @@ def pair_of_policies(data: st.DataObject, parameter: Parameter) -> tuple[Policy,
         "signal_conflict_resolution": data.draw(st.sampled_from(["strongest_wins", "first_come_first_served"])),
         "llm_confidence_floor": 0.0,
         "max_position_size_pct": 1.0,
+        "position_size_pct": 1.0,
         "slippage_tolerance_pct": 10.0,
     }
+    if parameter.name == "leverage":  # more of it is more risk, which shows in these two only by what they refuse
+        base.update({"mode.LIQUIDATION_NEAR": "off", "mode.PORTFOLIO_LEVERAGE": "off"})
     if parameter.name in ("taker_fee_bps", "slippage_bps"):
         base["min_reward_to_risk"] = data.draw(st.floats(0, 3))
     if parameter.name in ("max_market_age_seconds", "max_account_age_seconds"):
@@ -283,10 +300,38 @@ def pair_of_policies(data: st.DataObject, parameter: Parameter) -> tuple[Policy,
 
 
 def surroundings(data: st.DataObject, parameter: Parameter, now: int) -> tuple[MarketState, Portfolio]:
-    """A market near 100 and an account, both known at about ``now``, and older where the parameter is an age."""
+    """A market and an account within reach of the limits, sound and of about ``now``; older where it is about age."""
     ages = st.integers(-8, 120) if parameter.name.endswith("_age_seconds") else st.integers(0, 20)
-    market = MarketState("BTCUSDT", ((Fact.MARK, now - data.draw(ages) * SECOND),), mark=Decimal(100))
-    return market, Portfolio(now - data.draw(ages) * SECOND, Decimal(data.draw(st.integers(1000, 50_000))))
+
+    def tenths(least: int, most: int, scale: str = "0.1") -> Decimal:
+        return data.draw(st.integers(least, most)) * Decimal(scale)
+
+    market = market_state(
+        now - data.draw(ages) * SECOND,
+        bid=100 - tenths(0, 9, "0.01"),
+        bid_quantity=tenths(0, 50),
+        ask_quantity=tenths(0, 50),
+        funding_rate=tenths(-20, 20, "0.0001"),
+        next_funding_at=now + 3600 * SECOND,
+        regime=data.draw(st.sampled_from(["ranging", "ranging", "choppy", "capitulation", "unknown"])),
+        volatility=tenths(0, 8, "0.01"),
+    )
+    equity = tenths(10_000, 500_000)
+    account = account_state(
+        now - data.draw(ages) * SECOND,
+        equity=equity,
+        day_start_equity=equity,
+        peak_equity=equity + tenths(0, 100_000),
+        realised_today=-tenths(0, 100_000, "0.01"),
+        positions=tuple(data.draw(st.lists(positions, max_size=3))),
+        orders=tuple(data.draw(st.lists(open_orders, max_size=3))),
+        strategies=(StrategyResult("momo", -tenths(0, 30_000), Decimal(0)),),
+        streaks=tuple(
+            Streak(scope, data.draw(st.integers(0, 8)), now - data.draw(st.integers(130, 1000)) * SECOND)
+            for scope in ("global", "symbol:BTCUSDT", "strategy:momo", "symbol:BTCUSDT:LONG")
+        ),
+    )
+    return market, account
 
 
 @pytest.mark.parametrize("parameter", TIGHTENABLE, ids=lambda parameter: parameter.name)
@@ -351,6 +396,19 @@ def test_a_decided_case_is_judged_again_from_its_own_record(stream: list[Receipt
             book.fold(remembered)
 
 
+@given(cases(entries()))
+def test_a_case_with_facts_is_judged_again_from_its_own_record(case: Case) -> None:
+    """Whatever was known of market and account, unsound figures included, stands in the record to the digit."""
+    decision = decision_on(case)
+    written = record.decode(record.encode(content_of(decision)))
+    assert judge_again(written, decision.receipt, case.policy) == (True, decision.verdict)
+    market, account = market_of(written.get("market")), account_of(written.get("account"))
+    judged = decision.verdict.order is not None
+    known = case.market and replace(case.market, as_of=tuple(sorted(case.market.as_of)))  # keys of a record are sorted
+    assert repr(market) == repr(known if judged else None)
+    assert repr(account) == repr(case.portfolio if judged else None)
+
+
 @settings(max_examples=30)
 @given(st.binary(max_size=40), st.integers(0, 10**6))
 def test_a_quarantined_message_is_judged_again_too(payload: bytes, sequence: int) -> None:
@@ -366,7 +424,7 @@ def test_a_quarantined_message_is_judged_again_too(payload: bytes, sequence: int
 @given(cases(entries()))
 def test_another_verdict_is_noticed(case: Case) -> None:
     """A record whose verdict, reasons or observations were other than the judgement's is not the same."""
-    case = replace(case, policy=case.policy or policy_of(), policy_as_of=None, market=None, portfolio=None)
+    case = replace(case, policy=case.policy or policy_of(), portfolio=None)
     assert case.policy is not None
     decision = decision_on(case)
     written = record.decode(record.encode(content_of(decision)))

@@ -42,12 +42,14 @@ below is precedence: the order in which a decision lists its reasons. A decision
 the first. Codes are vocabulary of the wire and the ledger: they are added, never renamed and never reused.
 
 * **Always on** marks a safety control: no policy can switch it off or merely observe it.
-* **State** says whether the control works in this version. One that is *unevaluated* neither passes nor blocks; every
-  decision on a buy or sell names it under `unevaluated`. To refuse entries while a fact is missing, list the fact in
-  `required_facts` ([policy.md](policy.md)): then MARKET_STALE or ACCOUNT_UNKNOWN blocks.
+* **State** says what the control needs. Every one has its check; one that *needs* a fact looks where the fact is known,
+  fresh and sound. Where it is not, the control is *unevaluated*: it neither passes nor blocks, and the decision names
+  it. To refuse entries while a fact is missing, list the fact in `required_facts` ([policy.md](policy.md)): then
+  MARKET_STALE or ACCOUNT_UNKNOWN blocks. No feed provides any of these facts yet.
 * Three controls are in force but have nothing that sets them off yet: TRADING_HALTED and REDUCING_ONLY (there is no
   command that halts a book), and POLICY_UNAVAILABLE (a gate does not start without a policy, and a file has no age).
-* `close` answers to MALFORMED_INTENT and DUPLICATE_INTENT only; `hold` too. All others are for `buy` and `sell`.
+* `close` answers to MALFORMED_INTENT and DUPLICATE_INTENT only; `hold` too, and in one-way mode a `buy` or `sell` that
+  takes off no more than what is known to be open on the other side. All others are for `buy` and `sell`.
 """
 
 _PARAMETERS_HEAD = """\
@@ -57,10 +59,10 @@ Every value that a policy can set, in any scope ([policy.md](policy.md) says how
 some names that end in `_pct` are percent and some are fractions; the unit line says which.
 
 *Enforced by* names the control that reads the parameter, `engine` where it describes the execution engine's own
-configuration (the gate may read it, and never sends it anywhere), or a part of ours. Where it adds that the control is
-unevaluated, or names a part that this version does not have (`alerts`, `strategist`, and the heartbeat of `gate`),
-setting the parameter changes no verdict yet. The exception are the four parameters of EXCHANGE_FILTER, which are used
-already when the effective order is worked out.
+configuration (the gate may read it, and never sends it anywhere), or a part of ours. Where it adds that the control
+needs a fact, setting the parameter changes no verdict while that fact is not known, and no feed provides one yet. The
+exception are the four parameters of EXCHANGE_FILTER, which also count when the effective order is worked out. A
+parameter of a part that this version does not have (`alerts`, and the heartbeat of `gate`) changes no verdict either.
 """
 
 _SETTINGS_HEAD = """\
@@ -122,7 +124,7 @@ def _state(code: Reason) -> str:
     if code in _OUTSIDE_THE_TABLE:
         return _OUTSIDE_THE_TABLE[code]
     facts = " and ".join(f"`{fact}`" for fact in _NEEDS[code])
-    return f"unevaluated: nothing supplies {facts} yet" if facts else "in force"
+    return f"in force; needs {facts}, which no feed provides yet" if facts else "in force"
 
 
 def _row(item: Parameter) -> tuple[str, ...]:
@@ -148,8 +150,8 @@ def _entry(item: Parameter) -> str:
 def _enforced(item: Parameter) -> str:
     if item.enforced_by not in Reason.__members__:
         return f"`{item.enforced_by}`"
-    state = _state(Reason(item.enforced_by))
-    return f"`{item.enforced_by}`" + (f" ({state})" if state.startswith("unevaluated") else "")
+    facts = " and ".join(f"`{fact}`" for fact in _NEEDS.get(Reason(item.enforced_by), ()))
+    return f"`{item.enforced_by}`" + (f" (needs {facts})" if facts else "")
 
 
 def _accepted(item: Parameter) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from petrosa_cio.apps.nurse.models import Order, Outcome, Side, decimal_of
+from petrosa_cio.apps.nurse.soundness import sound_account, sound_market
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.models import (
@@ -24,6 +25,8 @@ Numbers: TypeAlias = "tuple[tuple[str, Scalar], ...]"
 
 FINEST_STEP = Decimal("0.00000001")
 """Step that quantities are rounded down to where the exchange's own step is unknown: Binance's finest."""
+
+_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +77,34 @@ class Subject:
     target: Decimal | None
     confidence: Decimal
     order: Order
+    market: MarketState | None
+    """The case's market with all struck out that cannot be relied on: what is not None here is fresh and sound."""
+    account: Portfolio | None
+    """The case's account, likewise."""
+    opposed: Decimal
+    """Open quantity on the other side that this order takes off before it opens anything: 0 outside one-way mode, and
+    where no position is known."""
 
     @property
     def sign(self) -> int:
         """+1 for a long, -1 for a short."""
         return 1 if self.side is Side.LONG else -1
 
-
-def sound(figure: Decimal | None) -> Decimal | None:
-    """``figure`` if it is a finite number; a feed's NaN or infinity is an absence."""
-    return figure if figure is not None and figure.is_finite() else None
+    @property
+    def reduces(self) -> bool:
+        """Whether the whole order only takes off what is open on the other side."""
+        return self.order.quantity is not None and _ZERO < self.order.quantity <= self.opposed
 
 
 def subject_of(case: Case, intent: Intent, limits: Limits, side: Side) -> Subject:
-    """Work out prices, protective levels and the effective order of an entry."""
+    """Work out prices, protective levels, the facts that can be relied on, and the effective order of an entry."""
     given = intent.price if intent.price is not None else intent.current_price
     now = intent.current_price if intent.current_price is not None else intent.price
-    price = decimal_of(given) if given is not None else Decimal(0)
+    price = decimal_of(given) if given is not None else _ZERO
     current = decimal_of(now) if now is not None else price
     sign = 1 if side is Side.LONG else -1
+    market = sound_market(case.market, intent.symbol, limits, case.now)
+    account = sound_account(case.portfolio, limits, case.now)
     return Subject(
         case=case,
         intent=intent,
@@ -102,8 +114,11 @@ def subject_of(case: Case, intent: Intent, limits: Limits, side: Side) -> Subjec
         current=current,
         stop=_level(intent.stop_loss, intent.stop_loss_pct, price, -sign),
         target=_level(intent.take_profit, intent.take_profit_pct, price, sign),
-        confidence=decimal_of(intent.confidence) if intent.confidence is not None else Decimal(0),
-        order=effective_order(case, intent, limits, price),
+        confidence=decimal_of(intent.confidence) if intent.confidence is not None else _ZERO,
+        order=effective_order(intent, limits, price, market, account),
+        market=market,
+        account=account,
+        opposed=_opposed(account, intent.symbol, side, limits),
     )
 
 
@@ -113,14 +128,30 @@ def _level(given: float | None, fraction: float | None, price: Decimal, sign: in
     return None if fraction is None else price * (1 + sign * decimal_of(fraction))
 
 
-def effective_order(case: Case, intent: Intent, limits: Limits, price: Decimal) -> Order:
+def _opposed(account: Portfolio | None, symbol: str, side: Side, limits: Limits) -> Decimal:
+    """What is open on the other side in one-way mode, less what earlier orders on this side will take off of it.
+
+    Where those orders are not known it is the whole: what reduces risk is not held back by a missing fact.
+    """
+    if account is None or not account.positions or limits.word("position_mode") != "one-way":
+        return _ZERO
+    held = sum((one.quantity for one in account.positions if one.symbol == symbol and one.side is not side), _ZERO)
+    orders = account.orders or ()
+    ahead = (one for one in orders if one.symbol == symbol and one.side is side and not one.reduce_only)
+    return max(_ZERO, held - sum((one.quantity for one in ahead), _ZERO))
+
+
+def effective_order(
+    intent: Intent, limits: Limits, price: Decimal, market: MarketState | None, account: Portfolio | None
+) -> Order:
     """The order that the engine would really send for ``intent`` (source: fleet facts §2.5, checked order of sizing).
 
-    ``position_size_pct`` wins over ``quantity``, ``quantity`` over ``quote_quantity``; the size is multiplied and then
-    raised to the exchange's minimum. Where a fact is missing (equity, the exchange's minimum) the size is None.
+    ``position_size_pct`` wins over ``quantity``, ``quantity`` over ``quote_quantity``; the size is multiplied, raised
+    to the exchange's minimum and rounded down to its step. Where a fact is missing (equity, the exchange's minimum)
+    the size is None.
     """
-    quantity, basis = _requested(case, intent, price)
-    least = minimum_quantity(case, limits, price)
+    quantity, basis = _requested(intent, price, account)
+    least = minimum_quantity(market, limits, price)
     if basis == "exchange_minimum":
         return _order(least, price, basis)
     if quantity is None:
@@ -128,19 +159,21 @@ def effective_order(case: Case, intent: Intent, limits: Limits, price: Decimal) 
     quantity *= limits.required_number("quantity_multiplier")
     if limits.flag("use_exchange_minimums") and least is not None:
         quantity = max(quantity, least)
-    return _order(quantity, price, basis)
+    step = step_of(market, limits)
+    return _order(quantity if step is None else _to_step(quantity, step, ROUND_DOWN), price, basis)
 
 
 def _order(quantity: Decimal | None, price: Decimal, basis: str) -> Order:
     return Order(quantity, None if quantity is None else quantity * price, basis)
 
 
-def _requested(case: Case, intent: Intent, price: Decimal) -> tuple[Decimal | None, str]:
+def _requested(intent: Intent, price: Decimal, account: Portfolio | None) -> tuple[Decimal | None, str]:
     if intent.position_size_pct is not None:
-        equity = sound(case.portfolio.equity) if case.portfolio else None
+        equity = account.equity if account else None
         if equity is None or price <= 0:
             return None, "position_size_pct"
-        return decimal_of(intent.position_size_pct) * _conviction(intent) * equity / price, "position_size_pct"
+        share = decimal_of(intent.position_size_pct) * _conviction(intent)
+        return share * max(equity, _ZERO) / price, "position_size_pct"
     if intent.quantity:
         return decimal_of(intent.quantity), "quantity"
     if intent.quote_quantity and price > 0:
@@ -160,18 +193,42 @@ def _conviction(intent: Intent) -> Decimal:
             return Decimal(1)
 
 
-def minimum_quantity(case: Case, limits: Limits, price: Decimal) -> Decimal | None:
-    """Smallest quantity the engine would send: overrides, else the exchange's filters; None where neither is known."""
-    least_notional = limits.number("override_min_notional")
-    if least_notional is None and case.market is not None:
-        least_notional = sound(case.market.min_notional)
-    by_notional = None if least_notional is None or price <= 0 else least_notional / price
-    by_quantity = limits.number("override_min_qty")
-    known = [value for value in (by_notional, by_quantity) if value is not None]
-    return max(known, default=None)
+def least_notional(market: MarketState | None, limits: Limits) -> Decimal | None:
+    """Smallest notional of an order: the override, else the exchange's own; None where neither is known."""
+    override = limits.number("override_min_notional")
+    return override if override is not None or market is None else market.min_notional
 
 
-def round_down(quantity: Decimal, case: Case, limits: Limits) -> Decimal:
+def least_quantity(market: MarketState | None, limits: Limits) -> Decimal | None:
+    """Smallest quantity of an order: the override, else the exchange's own; None where neither is known."""
+    override = limits.number("override_min_qty")
+    return override if override is not None or market is None else market.min_quantity
+
+
+def step_of(market: MarketState | None, limits: Limits) -> Decimal | None:
+    """Step of quantities: the override, else the exchange's own; None where neither is known."""
+    override = limits.number("override_step_size")
+    return override if override is not None or market is None else market.step_size
+
+
+def minimum_quantity(market: MarketState | None, limits: Limits, price: Decimal) -> Decimal | None:
+    """Smallest quantity the engine would send: overrides, else the exchange's filters; None where neither is known.
+
+    It is a whole number of steps, where the step is known: less would be under the minimum once rounded.
+    """
+    notional = least_notional(market, limits)
+    by_notional = None if notional is None or price <= 0 else notional / price
+    known = [value for value in (by_notional, least_quantity(market, limits)) if value is not None]
+    if not known:
+        return None
+    step = step_of(market, limits)
+    return max(known) if step is None else _to_step(max(known), step, ROUND_UP)
+
+
+def round_down(quantity: Decimal, market: MarketState | None, limits: Limits) -> Decimal:
     """``quantity`` rounded down to the exchange's step, so that a reduction never ends above its limit."""
-    step = limits.number("override_step_size") or (sound(case.market.step_size) if case.market else None) or FINEST_STEP
-    return (quantity / step).to_integral_value(ROUND_DOWN) * step
+    return _to_step(quantity, step_of(market, limits) or FINEST_STEP, ROUND_DOWN)
+
+
+def _to_step(quantity: Decimal, step: Decimal, rounding: str) -> Decimal:
+    return (quantity / step).to_integral_value(rounding) * step

@@ -16,6 +16,7 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.book import Remembered, identity_of
 from petrosa_cio.apps.nurse.case import Case
 from petrosa_cio.apps.nurse.enforcer import judge
+from petrosa_cio.apps.nurse.facts_record import account_content, account_of, market_content, market_of
 from petrosa_cio.apps.nurse.models import (
     BookFacts,
     Intent,
@@ -32,6 +33,7 @@ from petrosa_cio.apps.nurse.models import (
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.book import Book
+    from petrosa_cio.apps.nurse.facts import MarketState, Portfolio
     from petrosa_cio.apps.nurse.models import Instant, Json, Observation, Receipt, Scalar
     from petrosa_cio.apps.nurse.policy import Policy
 
@@ -99,6 +101,8 @@ class Decision:
     intent_id: str
     policy_revision: str | None
     policy_as_of: Instant | None = None
+    market: MarketState | None = None
+    portfolio: Portfolio | None = None
 
     @property
     def intent(self) -> Intent | None:
@@ -124,8 +128,13 @@ def decide(
     policy: Policy | None,
     now: Instant,
     policy_as_of: Instant | None = None,
+    market: MarketState | None = None,
+    portfolio: Portfolio | None = None,
 ) -> Decision:
-    """Judge one receipt against the book's memory. Pure but for the memory's own forgetting; total."""
+    """Judge one receipt against the book's memory and what is known of the market of its symbol and of the account.
+
+    Pure but for the memory's own forgetting; total.
+    """
     decision_id = identify("decision", book, receipt)
     body = receipt.body
     given = body.intent_id if body is not None else None
@@ -135,8 +144,10 @@ def decide(
         verdict, facts = Verdict(VerdictKind.QUARANTINED), BookFacts()
     else:
         facts = _facts(body, memory, policy, now)
-        verdict = judge(Case(body, policy, facts, now, receipt.arrived_at, policy_as_of))
-    return Decision(book, receipt, verdict, facts, now, decision_id, intent_id, revision, policy_as_of)
+        verdict = judge(Case(body, policy, facts, now, receipt.arrived_at, policy_as_of, market, portfolio))
+    return Decision(
+        book, receipt, verdict, facts, now, decision_id, intent_id, revision, policy_as_of, market, portfolio
+    )
 
 
 def _facts(body: Intent | Malformed, memory: Book, policy: Policy | None, now: Instant) -> BookFacts:
@@ -205,6 +216,13 @@ def content_of(decision: Decision) -> Content:
     if verdict.order is not None:
         order = verdict.order
         content["order"] = {"quantity": order.quantity, "notional": order.notional, "basis": order.basis}
+        # Only what has an effective order was judged on facts of market and account.
+        if decision.market is not None:
+            content["market"] = market_content(decision.market)
+        if decision.portfolio is not None:
+            content["account"] = account_content(decision.portfolio)
+    if verdict.reduces is not None:
+        content["reduces"] = verdict.reduces
     if verdict.quantity is not None:
         content["quantity"] = verdict.quantity
     if verdict.kind.promotes:
@@ -327,7 +345,8 @@ def judge_again(content: dict[str, Json], receipt: Receipt, policy: Policy | Non
         at = parse_instant(str(content["at"]))
         as_of = content.get("policy_as_of")
         known = parse_instant(as_of) if isinstance(as_of, str) else None
-        verdict = judge(Case(receipt.body, policy, facts_of(content), at, receipt.arrived_at, known))
+        market, account = market_of(content.get("market")), account_of(content.get("account"))
+        verdict = judge(Case(receipt.body, policy, facts_of(content), at, receipt.arrived_at, known, market, account))
     now = {
         "verdict": verdict.kind.value,
         "reasons": [_reason(reason) for reason in verdict.reasons],

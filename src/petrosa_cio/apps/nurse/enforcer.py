@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.case import minimum_quantity, round_down, subject_of
-from petrosa_cio.apps.nurse.controls.table import TABLE, awaits_facts
+from petrosa_cio.apps.nurse.controls.table import TABLE
+from petrosa_cio.apps.nurse.facts import ACCOUNT_FACTS, MARKET_FACTS
 from petrosa_cio.apps.nurse.models import Intent, Malformed, Mode, Observation, Outcome, Verdict, VerdictKind
 from petrosa_cio.apps.nurse.reasons import Reason
 
@@ -27,7 +28,9 @@ def judge(case: Case) -> Verdict:
     * malformed: blocked, naming every fault.
     * a repeat: blocked, whatever the action; of a buy or sell the table is walked all the same, for what else fired.
     * ``hold``: absorbed. ``close``: approved, in every trading state and with any fact missing.
-    * buy and sell: the whole table of controls. Approved exactly where no enforcing control fired.
+    * an order that, in one-way mode, only takes off what is known to be open on the other side: approved like a
+      ``close``.
+    * any other buy and sell: the whole table of controls. Approved exactly where no enforcing control fired.
     """
     match case.intent:
         case Malformed() as malformed:
@@ -80,37 +83,56 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The table as these limits have it: what is off is left out, what is idle or awaits facts is said once."""
+    """The table as these limits have it: what is off is left out, what is idle or lacks its facts is said once."""
 
     rows: tuple[_Row, ...]
     said: tuple[Observation, ...]
 
 
-def _plan(limits: Limits) -> _Plan:
-    found = limits.memo
-    if isinstance(found, _Plan):
-        return found
+@dataclass(slots=True)
+class _Plans:
+    """The plans of these limits, by whether anything is known of the market and of the account."""
+
+    by_knowledge: dict[tuple[bool, bool], _Plan] = field(default_factory=dict)
+
+
+def _plan(limits: Limits, knows_market: bool, knows_account: bool) -> _Plan:
+    plans = limits.memo
+    if not isinstance(plans, _Plans):
+        plans = limits.memo = _Plans()
+    known = (knows_market, knows_account)
+    found = plans.by_knowledge.get(known)
+    if found is None:
+        found = plans.by_knowledge[known] = _planned(limits, knows_market, knows_account)
+    return found
+
+
+def _planned(limits: Limits, knows_market: bool, knows_account: bool) -> _Plan:
     rows: list[_Row] = []
     said: list[Observation] = []
     for control in TABLE:
         mode = limits.modes.get(control.code, Mode.ENFORCE)
         if mode is Mode.OFF:
             continue
-        if control.check is awaits_facts:
-            said.append(Observation(control.code, Outcome.UNEVALUATED))
-        elif control.idle is not None and control.idle(limits):
+        blind = (not knows_market and not MARKET_FACTS.isdisjoint(control.needs)) or (
+            not knows_account and not ACCOUNT_FACTS.isdisjoint(control.needs)
+        )
+        if control.idle is not None and control.idle(limits):
             said.append(Observation(control.code, Outcome.PASS))
+        elif blind:
+            said.append(Observation(control.code, Outcome.UNEVALUATED))
         else:
             quiet = Observation(control.code, Outcome.PASS)
             rows.append(_Row(control.code, control.check, mode is Mode.ENFORCE, quiet))
-    plan = limits.memo = _Plan(tuple(rows), tuple(said))
-    return plan
+    return _Plan(tuple(rows), tuple(said))
 
 
 def _entry(case: Case, intent: Intent, side: Side, policy: Policy) -> Verdict:
     limits = policy.limits(intent.symbol, intent.strategy_id, side)
-    plan = _plan(limits)
     subject = subject_of(case, intent, limits, side)
+    if subject.reduces:
+        return Verdict(VerdictKind.APPROVED, order=subject.order, reduces=subject.opposed)
+    plan = _plan(limits, subject.market is not None, subject.account is not None)
     reasons: list[Observation] = []
     observed: list[Observation] = []
     cap: Decimal | None = None
@@ -152,12 +174,12 @@ def _reduce(subject: Subject, cap: Decimal, reasons: list[Observation], observed
 
 def _quantity_to_send(subject: Subject, cap: Decimal) -> Decimal:
     """The quantity to write on the signal: the engine multiplies it again, and rounding never ends above the cap."""
-    return round_down(cap / subject.limits.required_number("quantity_multiplier"), subject.case, subject.limits)
+    return round_down(cap / subject.limits.required_number("quantity_multiplier"), subject.market, subject.limits)
 
 
 def _least_quantity(subject: Subject, limits: Limits) -> Decimal:
     bounds = (
-        minimum_quantity(subject.case, limits, subject.price),
+        minimum_quantity(subject.market, limits, subject.price),
         limits.number("quantity_min"),
         limits.required_number("min_position_size_usd") / subject.price,
     )

@@ -2,7 +2,7 @@
 
 Wire contracts (`Intent`, `PromotedSignal`) are Pydantic models, strict: nothing is coerced, NaN and infinity are
 refused. Everything past the wire is a frozen dataclass. The engine's own, lenient contracts (`contracts`) can be had
-from here too, under its names.
+from here too, under its names, and so can the facts of market and account (`facts`).
 
 Units, everywhere in the inside: prices and notionals in quote currency (USDT), quantities in base asset, confidence
 and ``*_pct`` of an *intent* as fractions 0..1, instants as integer nanoseconds since the Unix epoch, UTC. Figures
@@ -29,12 +29,21 @@ from petrosa_cio.apps.nurse.contracts import StrategyMode as StrategyMode
 from petrosa_cio.apps.nurse.contracts import TimeInForce as TimeInForce
 from petrosa_cio.apps.nurse.contracts import TradingConfig as TradingConfig
 from petrosa_cio.apps.nurse.contracts import TradingConfigAudit as TradingConfigAudit
+from petrosa_cio.apps.nurse.facts import ACCOUNT_FACTS as ACCOUNT_FACTS
+from petrosa_cio.apps.nurse.facts import MARKET_FACTS as MARKET_FACTS
+from petrosa_cio.apps.nurse.facts import Bracket as Bracket
+from petrosa_cio.apps.nurse.facts import Fact as Fact
+from petrosa_cio.apps.nurse.facts import Instant as Instant
+from petrosa_cio.apps.nurse.facts import MarketState as MarketState
+from petrosa_cio.apps.nurse.facts import OpenOrder as OpenOrder
+from petrosa_cio.apps.nurse.facts import Portfolio as Portfolio
+from petrosa_cio.apps.nurse.facts import Position as Position
+from petrosa_cio.apps.nurse.facts import Side as Side
+from petrosa_cio.apps.nurse.facts import StrategyResult as StrategyResult
+from petrosa_cio.apps.nurse.facts import Streak as Streak
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.reasons import Reason
-
-Instant: TypeAlias = int
-"""Nanoseconds since 1970-01-01T00:00:00Z."""
 
 Json: TypeAlias = JsonValue
 """What a JSON text decodes to."""
@@ -112,13 +121,6 @@ Quantity = Annotated[float, Field(ge=0, le=1e15)]
 """Base asset (or quote currency for ``quote_quantity``); bounded like prices."""
 Timestamp = Annotated[Instant, BeforeValidator(_timestamp)]
 Action = Literal["buy", "sell", "hold", "close"]
-
-
-class Side(StrEnum):
-    """Position side that an entry opens or enlarges."""
-
-    LONG = "LONG"
-    SHORT = "SHORT"
 
 
 class Intent(BaseModel):
@@ -238,40 +240,6 @@ class Malformed:
     intent_id: str | None = None
 
 
-class Fact(StrEnum):
-    """Facts that a policy may require (``required_facts``)."""
-
-    BARS = "bars"
-    MARK = "mark"
-    BOOK = "book"
-    FUNDING = "funding"
-    ACCOUNT = "account"
-    FILTERS = "filters"
-
-
-MARKET_FACTS: frozenset[Fact] = frozenset({Fact.BARS, Fact.MARK, Fact.BOOK, Fact.FUNDING, Fact.FILTERS})
-ACCOUNT_FACTS: frozenset[Fact] = frozenset({Fact.ACCOUNT})
-
-
-@dataclass(frozen=True, slots=True)
-class MarketState:
-    """What is known of one symbol's market. ``as_of`` says of when each known fact is; a missing key is an absence."""
-
-    symbol: str
-    as_of: tuple[tuple[Fact, Instant], ...] = ()
-    mark: Decimal | None = None
-    min_notional: Decimal | None = None
-    step_size: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Portfolio:
-    """What is known of the account that a book trades on."""
-
-    as_of: Instant
-    equity: Decimal | None = None
-
-
 class TradingState(StrEnum):
     """State of a book. In ``REDUCING`` and ``HALTED`` only risk-reducing intents pass; an operator lifts a halt."""
 
@@ -377,6 +345,8 @@ class Verdict:
     order: Order | None = None
     quantity: Decimal | None = None
     """For a reduction: the quantity that remains, in base asset."""
+    reduces: Decimal | None = None
+    """For a buy or sell that passed because it only reduces: what is open on the other side, in base asset."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.case import Finding, limit
-from petrosa_cio.apps.nurse.models import (
-    ACCOUNT_FACTS,
-    MARKET_FACTS,
-    SECOND,
-    Fact,
-    Instant,
-    Outcome,
-    Side,
-    TradingState,
-)
+from petrosa_cio.apps.nurse.facts import MARKET_FACTS, UNKNOWN, Fact, Side
+from petrosa_cio.apps.nurse.models import SECOND, Outcome, TradingState
+from petrosa_cio.apps.nurse.soundness import ACCOUNT_FIGURES, MARKET_FIGURES, is_fresh
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.case import Subject
+    from petrosa_cio.apps.nurse.facts import Instant
+    from petrosa_cio.apps.nurse.models import Scalar
 
 
 def seconds(nanoseconds: int) -> Decimal:
@@ -61,37 +56,46 @@ def policy_age(subject: Subject) -> Finding:
 
 
 def market_facts(subject: Subject) -> Finding:
-    """Every required market fact is present, fresh and not from the future."""
-    market = subject.case.market
-    known = dict(market.as_of) if market else {}
-    if market is None or not _positive(market.mark):
-        known.pop(Fact.MARK, None)
-    if market is None or not (_positive(market.min_notional) and _positive(market.step_size)):
-        known.pop(Fact.FILTERS, None)
-    return _facts(subject, MARKET_FACTS, known, "max_market_age_seconds")
-
-
-def _positive(figure: Decimal | None) -> bool:
-    return figure is not None and figure.is_finite() and figure > 0
+    """Every required market fact is present, fresh, sound and not from the future; an unknown regime is none."""
+    market, given = subject.market, subject.case.market
+    as_of = dict(given.as_of) if market and given else {}
+    missing, unsound = list[str](), list[str]()
+    for fact in sorted(subject.limits.required & MARKET_FACTS):
+        lacking = [name for name, _ in MARKET_FIGURES[fact] if market is None or getattr(market, name) is None]
+        if fact is Fact.BARS and market and market.regime == UNKNOWN:
+            lacking.insert(0, "regime")
+        if lacking:
+            missing.append(fact.value)
+            unsound += lacking if _fresh(subject, as_of.get(fact), "max_market_age_seconds") else ()
+    return _facts(subject, missing, unsound, "max_market_age_seconds")
 
 
 def account_facts(subject: Subject) -> Finding:
-    """Every required account fact is present, fresh and not from the future."""
-    account = subject.case.portfolio
-    sound = account is not None and account.equity is not None and account.equity.is_finite()
-    known = {Fact.ACCOUNT: account.as_of} if account is not None and sound else {}
-    return _facts(subject, ACCOUNT_FACTS, known, "max_account_age_seconds")
+    """The account, where it is required, is present, fresh, sound and not from the future; its equity not negative."""
+    account, given = subject.account, subject.case.portfolio
+    lacking = [name for name, _ in ACCOUNT_FIGURES if account is None or getattr(account, name) is None]
+    if account and account.equity is not None and account.equity < 0:
+        lacking.insert(0, "equity")
+    required = Fact.ACCOUNT in subject.limits.required
+    missing = [Fact.ACCOUNT.value] if lacking and required else []
+    fresh = given is not None and _fresh(subject, given.as_of, "max_account_age_seconds")
+    return _facts(subject, missing, lacking if missing and fresh else [], "max_account_age_seconds")
 
 
-def _facts(subject: Subject, of_kind: frozenset[Fact], known: dict[Fact, Instant], most_name: str) -> Finding:
-    most = subject.limits.required_number(most_name)
-    skew = subject.limits.required_number("max_clock_skew_seconds")
-    missing: list[str] = []
-    for fact in sorted(subject.limits.required & of_kind):
-        as_of = known.get(fact)
-        if as_of is None or not -skew <= seconds(subject.case.now - as_of) <= most:
-            missing.append(fact.value)
-    return limit(bool(missing), ("missing", tuple(missing)), ("limit", most))
+def _fresh(subject: Subject, as_of: Instant | None, most_name: str) -> bool:
+    most, skew = subject.limits.required_number(most_name), subject.limits.required_number("max_clock_skew_seconds")
+    return is_fresh(as_of, subject.case.now, most, skew)
+
+
+def _facts(subject: Subject, missing: list[str], unsound: list[str], most_name: str) -> Finding:
+    """What is missing, and of what is fresh all the same, the figures that are absent or impossible."""
+    numbers: list[tuple[str, Scalar]] = [
+        ("missing", tuple(missing)),
+        ("limit", subject.limits.required_number(most_name)),
+    ]
+    if unsound:
+        numbers.append(("unsound", tuple(unsound)))
+    return limit(bool(missing), *numbers)
 
 
 def halted(subject: Subject) -> Finding:
@@ -149,9 +153,3 @@ def side_allowed(subject: Subject) -> Finding:
     switch = "enable_longs" if subject.side is Side.LONG else "enable_shorts"
     allowed = subject.limits.flag(switch) and subject.side.value in subject.limits.words("enabled_sides")
     return limit(not allowed, ("value", subject.side.value))
-
-
-def symbol_trading(subject: Subject) -> Finding:
-    """Whether the exchange trades the symbol; unevaluated until exchange information is a fact here."""
-    del subject
-    return Finding(Outcome.UNEVALUATED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from petrosa_cio.apps.nurse.case import UNEVALUATED, Finding, limit, sound
+from petrosa_cio.apps.nurse.case import UNEVALUATED, Finding, limit
 from petrosa_cio.apps.nurse.models import Outcome
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def price_range(subject: Subject) -> Finding:
 
 def price_collar(subject: Subject) -> Finding:
     """The price against the mark, in percent of the mark; unevaluated where there is no mark."""
-    mark = sound(subject.case.market.mark) if subject.case.market else None
-    if mark is None or mark <= 0:
+    mark = subject.market.mark if subject.market else None
+    if mark is None:
         return UNEVALUATED
     most = subject.limits.required_number("slippage_tolerance_pct")
     away = abs(subject.price - mark) * HUNDRED / mark

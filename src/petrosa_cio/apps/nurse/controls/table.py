@@ -1,13 +1,12 @@
-"""The table of controls: order is precedence. One row a control; a row without a check awaits its facts."""
+"""The table of controls: order is precedence. One row a control."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from petrosa_cio.apps.nurse.case import UNEVALUATED
-from petrosa_cio.apps.nurse.controls import admission, pace, protection, size
-from petrosa_cio.apps.nurse.models import ACCOUNT_FACTS, MARKET_FACTS, Fact
+from petrosa_cio.apps.nurse.controls import admission, exposure, losses, market, pace, protection, size
+from petrosa_cio.apps.nurse.facts import ACCOUNT_FACTS, MARKET_FACTS, Fact
 from petrosa_cio.apps.nurse.reasons import Reason
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ Check: TypeAlias = "Callable[[Subject], Finding]"
 class Control:
     """One row: the code it speaks, what checks it, and the facts without which it is unevaluated.
 
+    Where none of the market, or nothing of the account, is known, a control that ``needs`` it is not even asked.
     ``idle`` tells of limits under which the check cannot fire, whatever the intent: no limit is set, a list is empty.
     A test holds it to the check.
     """
@@ -39,7 +39,7 @@ def unset(name: str) -> Callable[[Limits], bool]:
 
 
 def empty(name: str) -> Callable[[Limits], bool]:
-    """Idle while list ``name`` is empty, which means all."""
+    """Idle while list ``name`` is empty: it allows all, or blocks none."""
     return lambda limits: not limits.words(name)
 
 
@@ -70,10 +70,9 @@ def nothing_conflicts(limits: Limits) -> bool:
     return hedged and limits.word("same_direction_conflict_resolution") == "accumulate"
 
 
-def awaits_facts(subject: Subject) -> Finding:
-    """A control whose facts no feed provides yet: recorded as unevaluated in every decision, never a silent pass."""
-    del subject
-    return UNEVALUATED
+def uncapped(limits: Limits) -> bool:
+    """Idle while the sum of leverage has no cap, which is written as 0."""
+    return limits.number("portfolio_leverage_cap") == 0
 
 
 TABLE: tuple[Control, ...] = (
@@ -92,7 +91,7 @@ TABLE: tuple[Control, ...] = (
     Control(Reason.SIDE_NOT_ALLOWED, admission.side_allowed),
     Control(Reason.MODE_NOT_ALLOWED, admission.mode_allowed),
     Control(Reason.STRATEGY_NOT_ALLOWED, admission.strategy_allowed, idle=empty("allowed_strategies")),
-    Control(Reason.SYMBOL_NOT_TRADING, awaits_facts, (Fact.FILTERS,)),
+    Control(Reason.SYMBOL_NOT_TRADING, market.symbol_trading, (Fact.FILTERS,)),
     Control(Reason.LOW_CONFIDENCE, protection.confidence),
     Control(Reason.STOP_MISSING, protection.stop_present, idle=off("require_stop_loss")),
     Control(Reason.STOP_WRONG_SIDE, protection.stop_side),
@@ -104,33 +103,33 @@ TABLE: tuple[Control, ...] = (
     Control(Reason.REWARD_TO_RISK, protection.reward_to_risk, idle=unset("min_reward_to_risk")),
     Control(Reason.PRICE_OUT_OF_RANGE, protection.price_range, idle=no_price_bounds),
     Control(Reason.PRICE_COLLAR, protection.price_collar, (Fact.MARK,)),
-    Control(Reason.SPREAD_TOO_WIDE, awaits_facts, (Fact.BOOK,)),
-    Control(Reason.THIN_BOOK, awaits_facts, (Fact.BOOK,)),
+    Control(Reason.SPREAD_TOO_WIDE, market.spread, (Fact.BOOK,), unset("max_spread_bps")),
+    Control(Reason.THIN_BOOK, market.thin_book, (Fact.BOOK,), unset("max_book_share")),
     Control(Reason.ORDER_TOO_SMALL, size.too_small),
     Control(Reason.ORDER_TOO_LARGE, size.too_large),
     Control(Reason.POSITION_FRACTION, size.position_fraction, (Fact.ACCOUNT,)),
-    Control(Reason.EXCHANGE_FILTER, awaits_facts, (Fact.FILTERS,)),
-    Control(Reason.MAX_CONCURRENT_POSITIONS, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.MAX_ORDERS, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.PORTFOLIO_EXPOSURE, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.SYMBOL_CONCENTRATION, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.CORRELATED_EXPOSURE, awaits_facts, (Fact.ACCOUNT, Fact.BARS)),
+    Control(Reason.EXCHANGE_FILTER, size.exchange_filter, (Fact.FILTERS,)),
+    Control(Reason.MAX_CONCURRENT_POSITIONS, exposure.concurrent_positions, (Fact.ACCOUNT,)),
+    Control(Reason.MAX_ORDERS, exposure.open_orders, (Fact.ACCOUNT,)),
+    Control(Reason.PORTFOLIO_EXPOSURE, exposure.portfolio_exposure, (Fact.ACCOUNT,)),
+    Control(Reason.SYMBOL_CONCENTRATION, exposure.symbol_concentration, (Fact.ACCOUNT,)),
+    Control(Reason.CORRELATED_EXPOSURE, exposure.correlated_exposure, (Fact.ACCOUNT, Fact.BARS)),
     Control(Reason.LEVERAGE_BOUND, size.leverage_bound),
-    Control(Reason.PORTFOLIO_LEVERAGE, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.LIQUIDATION_NEAR, awaits_facts, (Fact.ACCOUNT, Fact.MARK)),
-    Control(Reason.DAILY_LOSS, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.DRAWDOWN, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.STRATEGY_DRAWDOWN, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.LOSS_STREAK, awaits_facts, (Fact.ACCOUNT,)),
-    Control(Reason.COOLDOWN, awaits_facts, (Fact.ACCOUNT,)),
+    Control(Reason.PORTFOLIO_LEVERAGE, exposure.portfolio_leverage, (Fact.ACCOUNT,), uncapped),
+    Control(Reason.LIQUIDATION_NEAR, exposure.liquidation, (Fact.ACCOUNT, Fact.FILTERS)),
+    Control(Reason.DAILY_LOSS, losses.daily_loss, (Fact.ACCOUNT,)),
+    Control(Reason.DRAWDOWN, losses.drawdown, (Fact.ACCOUNT,)),
+    Control(Reason.STRATEGY_DRAWDOWN, losses.strategy_drawdown, (Fact.ACCOUNT,)),
+    Control(Reason.LOSS_STREAK, losses.loss_streak, (Fact.ACCOUNT,), unset("max_consecutive_losses")),
+    Control(Reason.COOLDOWN, losses.cooldown, (Fact.ACCOUNT,), unset("stop_cooldown_seconds")),
     Control(Reason.DAILY_TRADES, pace.daily_trades),
     Control(Reason.ORDER_RATE, pace.order_rate),
     Control(Reason.ACCUMULATION_COOLDOWN, pace.accumulation_cooldown, idle=unset("accumulation_cooldown_seconds")),
     Control(Reason.MAX_ACCUMULATIONS, pace.max_accumulations, idle=unset("max_accumulations")),
     Control(Reason.SIGNAL_CONFLICT, pace.signal_conflict, idle=nothing_conflicts),
-    Control(Reason.VOLATILITY, awaits_facts, (Fact.BARS,)),
-    Control(Reason.REGIME_BLOCKED, awaits_facts, (Fact.BARS,)),
-    Control(Reason.FUNDING_ADVERSE, awaits_facts, (Fact.FUNDING,)),
+    Control(Reason.VOLATILITY, market.volatility, (Fact.BARS,)),
+    Control(Reason.REGIME_BLOCKED, market.regime, (Fact.BARS,), empty("blocked_regimes")),
+    Control(Reason.FUNDING_ADVERSE, market.funding, (Fact.FUNDING,), unset("max_adverse_funding_bps")),
 )
 """MALFORMED_INTENT and DUPLICATE_INTENT come before the table, since a ``close`` must answer to them too;
 BELOW_MINIMUM_AFTER_REDUCTION comes after it; LEDGER_UNAVAILABLE is the gate's, where nothing can be recorded."""

@@ -12,7 +12,8 @@ LIMITS: tuple[Parameter, ...] = (
         minimum=1,
         maximum=100,
         unit="count of open positions",
-        description="Number of positions that may be open at once.",
+        description="Number of positions that may be open at once, one for each symbol and side, with what is promoted "
+        "and not filled yet. Adding to one that is open opens none.",
         example=5,
         impact="Higher spreads capital over more trades and more things to go wrong; lower refuses entries sooner.",
         when_to_change="Lower it when positions tend to lose together.",
@@ -55,7 +56,8 @@ LIMITS: tuple[Parameter, ...] = (
         minimum=0.1,
         maximum=1.0,
         unit="FRACTION of equity, 0..1 (0.8 = 80 %), despite the suffix",
-        description="Largest gross notional of all positions, against equity; an order that would pass it is reduced.",
+        description="Largest gross notional of all positions, with what is promoted and not filled yet, against "
+        "equity; an order that would pass it is reduced.",
         example=0.5,
         impact="Higher puts more of the account at stake at once; lower keeps more of it in reserve.",
         when_to_change="Lower it ahead of known events or while volatility is rising.",

@@ -11,7 +11,7 @@ LOSSES: tuple[Parameter, ...] = (
         default=0.05,
         minimum=0.001,
         maximum=0.5,
-        unit="FRACTION of equity, 0..1 (0.05 = 5 %), despite the suffix",
+        unit="FRACTION of the equity at 00:00 UTC, 0..1 (0.05 = 5 %), despite the suffix",
         description="Red line: realised plus open loss since 00:00 UTC at which entries stop.",
         example=0.03,
         impact="Higher lets a bad day go on for longer; lower ends it sooner, at times before it would have turned.",

@@ -159,7 +159,8 @@ PROTECTION: tuple[Parameter, ...] = (
         minimum=0.0,
         maximum=100.0,
         unit="PERCENT of the intent's price, 0..100 (1.0 = 1 %)",
-        description="Room that must remain between the stop-loss and the estimated liquidation price.",
+        description="Room that must remain between the stop-loss (without one, at the distance of `stop_loss_pct`) and "
+        "the liquidation price, which is estimated for isolated margin at `leverage`.",
         example=2.0,
         impact="Higher blocks leveraged entries whose stop lies close to liquidation; at 0 the stop need only come "
         "first.",

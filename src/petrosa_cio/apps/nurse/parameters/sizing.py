@@ -12,7 +12,7 @@ SIZING: tuple[Parameter, ...] = (
         minimum=0.001,
         maximum=1.0,
         unit="FRACTION of portfolio value, 0..1 (0.1 = 10 %), despite the suffix",
-        description="Share of the portfolio that one order is meant to take.",
+        description="Share of the portfolio that one order is meant to take; a larger order is reduced to it.",
         example=0.05,
         impact="A larger share lets one trade move equity further; a smaller one spreads capital over more trades.",
         when_to_change="Lower it for volatile symbols or unproven strategies; the engine refuses signals that ask "
