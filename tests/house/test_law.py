@@ -26,7 +26,7 @@ CONTRACTS = APPS / "nurse" / "contracts.py"
 
 IMPURE = {"asyncio", "socket", "os", "time", "random", "logging"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
-SERVICES = {"engine", "gate", "auditor", "strategist", "alerts"}
+SERVICES = {"engine", "gate", "auditor", "strategist", "alerts", "guard"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -28,7 +28,7 @@ every_parameter = pytest.mark.parametrize("parameter", PARAMETERS.values(), ids=
 
 BOUNDED = [p for p in PARAMETERS.values() if p.minimum is not None and p.maximum is not None]
 WORDED = [p for p in PARAMETERS.values() if p.allowed]
-ENFORCERS = {*Reason, "engine", "gate", "auditor", "strategist", "alerts"}
+ENFORCERS = {*Reason, "engine", "gate", "guard", "auditor", "strategist", "alerts"}
 
 # Table of controls §3, and the brief of this table: name, kind, default, least, most.
 NEW: list[tuple[str, Kind, Json, float | None, float | None]] = [

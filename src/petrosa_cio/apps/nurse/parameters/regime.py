@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from petrosa_cio.apps.nurse.parameters.parameter import Kind, Loosening, Parameter
 
-_BLOCKED = "REGIME_BLOCKED"
+_GUARD = "guard"
 
 
 def _number(
@@ -20,7 +20,6 @@ def _number(
     *,
     example: float,
     loosening: Loosening = Loosening.UP,
-    enforced_by: str = _BLOCKED,
 ) -> Parameter:
     """A number that is never null; ``texts`` are description, impact and when to change."""
     description, impact, when_to_change = texts
@@ -35,7 +34,7 @@ def _number(
         example=example,
         impact=impact,
         when_to_change=when_to_change,
-        enforced_by=enforced_by,
+        enforced_by=_GUARD,
         loosening=loosening,
     )
 
@@ -49,7 +48,7 @@ _MEASURES = (
             "Higher is smoother and later; lower reacts sooner and to less.",
             "Hardly ever; look at the crash report before and after.",
         ),
-        example=0.97, loosening=Loosening.NEITHER, enforced_by="VOLATILITY",
+        example=0.97, loosening=Loosening.NEITHER,
     ),
     _number(
         "volatility_step_minutes", 5.0, (1.0, 1440.0), "minutes",
@@ -59,7 +58,7 @@ _MEASURES = (
             "Longer is smoother and later; shorter reacts sooner and to less.",
             "Hardly ever, and together with `regime_volatility_decay`.",
         ),
-        example=15.0, loosening=Loosening.NEITHER, enforced_by="VOLATILITY",
+        example=15.0, loosening=Loosening.NEITHER,
     ),
     _number(
         "sample_minutes", 15.0, (1.0, 240.0), "minutes",
@@ -410,7 +409,7 @@ _PATIENCE = (
         example=["BTCUSDT", "ETHUSDT"],
         impact="A longer list is warned by more markets; with none each symbol stands for itself.",
         when_to_change="When a symbol follows another market than Bitcoin.",
-        enforced_by=_BLOCKED,
+        enforced_by=_GUARD,
         loosening=Loosening.DOWN,
     ),
 )  # fmt: skip
