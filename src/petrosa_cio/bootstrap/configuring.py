@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from petrosa_cio.apps.nurse.defaults import PARAMETERS
 from petrosa_cio.apps.nurse.models import Side, iso
 from petrosa_cio.apps.nurse.policy import layers_of, read_policy
+from petrosa_cio.apps.nurse.policy_schema import policy_schema
 from petrosa_cio.apps.strategist.governance import Governor
 from petrosa_cio.apps.strategist.patch import Patch
 from petrosa_cio.apps.strategist.ports import Proposal, Version
@@ -252,6 +253,11 @@ def validate(content: Json, source: str) -> dict[str, Json]:
     policy = read_policy(content, source)
     scopes: list[Json] = [*sorted(policy.scopes)]
     return {"valid": True, "revision": policy.revision, "scopes": scopes}
+
+
+def schema() -> dict[str, Json]:
+    """The JSON Schema of policy files."""
+    return policy_schema()
 
 
 def version_content(version: Version) -> dict[str, Json]:

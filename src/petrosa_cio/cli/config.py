@@ -281,6 +281,14 @@ def validate(file: File, as_json: AsJson = False) -> None:
 
 
 @config.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, every parameter described."""
+    from petrosa_cio.bootstrap.configuring import schema as made
+
+    sys.stdout.write(json.dumps(made(), indent=2) + "\n")
+
+
+@config.command()
 @placed
 def proposals(
     place: ConfigPlace,
