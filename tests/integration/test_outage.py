@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import nats
 import pytest
+import structlog
 from harness import (
     BOOK,
     DEADLINE,
@@ -33,7 +34,7 @@ from harness import (
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from petrosa_cio.bootstrap.tailing import verify_stream
-from petrosa_cio.core import clock
+from petrosa_cio.core import clock, logs
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
@@ -497,3 +498,50 @@ async def test_a_request_without_a_connection_is_answered_by_nobody(nats_server:
         assert await link.request("cio.status.main", timeout=0.2) is None
         nats_server.restart()
         await link.restored()
+
+
+async def test_intents_that_are_gone_hold_back_no_close(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """A stream that lost all that waited is a gap at once; what it then does not store is noticed, and closes pass."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        await send(client, "buy", "before")
+        await until(lambda: gate.position.cursor == 1 and gate.idle, "it is judged")
+    for number in range(5):
+        await send(client, "buy", f"waits-{number}")
+    await client.jetstream().purge_stream(subjects.INTENTS_STREAM)
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await until(lambda: gate.position.cursor == 6 and gate.idle, "the gap is recorded")
+        assert gate.counters.gaps == 5
+        await full(client, subjects.INTENTS_STREAM)
+        await send(client, "buy", "stored")
+        await send(client, "close", "not stored")
+        await arrives(heard, "not stored")
+        assert gate.counters.uncaptured == 1
+
+
+async def test_a_log_that_cannot_be_written_holds_back_no_close(
+    nats_server: NatsServer, client: Client, spill: SpillFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a log on a full disk closes pass, and the gate goes on."""
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    log = logs.events("test")
+    for level in ("msg", "info"):
+        monkeypatch.setattr(f"structlog.PrintLogger.{level}", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        structlog.get_logger().info("anything")
+    async with prepared_link(nats_server.url) as link:
+        gate = Gate(link, GateTerms(BOOK, policy(), clock.now_ns), log, spill)
+        task = asyncio.create_task(gate.run())
+        await until(lambda: gate.state == "leading" or task.done(), "the gate leads")
+        heard = await listen(client)
+        await full(client, LEDGER_STREAM)
+        for name in ("first", "second", "third"):
+            await send(client, "close", name)
+            await arrives(heard, name)
+        gate.stop()
+        await asyncio.wait_for(task, DEADLINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING, TextIO, cast
@@ -66,6 +67,10 @@ def events(component: str) -> Callable[[str, dict[str, object]], None]:
     repeats = 0
 
     def log(event: str, facts: dict[str, object]) -> None:
+        with contextlib.suppress(OSError):  # a disk that takes no log line must not stop whoever writes it
+            put(event, facts)
+
+    def put(event: str, facts: dict[str, object]) -> None:
         nonlocal last, repeats
         this = (event, repr(facts))
         if this == last:

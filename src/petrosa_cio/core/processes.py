@@ -117,8 +117,11 @@ class Supervisor:
             )
         child.starts += 1
         part = self._pid_file(child).with_suffix(".part")
-        part.write_text(str(child.process.pid), encoding="ascii")
-        part.replace(self._pid_file(child))
+        try:
+            part.write_text(str(child.process.pid), encoding="ascii")
+            part.replace(self._pid_file(child))
+        except OSError as error:  # it runs all the same: to start another would be worse than a file too few
+            self.log("a pid file could not be written", {"child": child.name, "why": str(error)})
 
     async def _keep(self, child: Child) -> None:
         loop = asyncio.get_running_loop()

@@ -166,6 +166,8 @@ class Gate:
                     fenced = True
                     self.counters.fenced += 1
                     self.log("fenced", {"why": str(error)})
+                    # What was heard until now, another gate reads.
+                    self.witness = Witness(self.witness.given_up, self.witness.deduplicated)
                 except LedgerError as error:
                     if self._straight is None or self.terms.event_clock:
                         raise
@@ -306,7 +308,6 @@ class Gate:
     async def _lead(self) -> None:
         """Judge what comes, until stopped, fenced or interrupted."""
         self.state = "leading"
-        self.witness = Witness(self.witness.given_up, self.witness.deduplicated)
         self._put_in_force()
         if self.position.policy_revision != self.terms.policy.revision:
             await self._writer.record(self._policy_record())
@@ -377,7 +378,11 @@ class Gate:
             before = loop.time() - OVERDUE_SECONDS
             if not self.witness.overdue(before):
                 continue
-            if (await self.link.state(subjects.INTENTS_STREAM)).last > self.position.cursor:
+            intents = await self.link.state(subjects.INTENTS_STREAM)
+            if intents.last > self.position.cursor:
+                if intents.messages == 0:
+                    msg = "intents left the stream before they were read"
+                    raise Interrupted(msg)  # they are recorded as a gap, and what was heard is looked at again
                 continue  # there is more to read yet: it may be among it
             missing = self.witness.uncaptured(before)
             if missing:
@@ -401,6 +406,9 @@ class Gate:
         for promise in list(self.folded.open.values()):
             await writer.room.acquire()
             await self._promotion.send(promise)
+        intents = await self.link.state(subjects.INTENTS_STREAM)
+        if intents.messages == 0 and intents.last > self.position.cursor:
+            await self._gap(intents.last + 1)  # there is nothing left whose arrival would tell of it
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
             self._unable_since = None
             async for batch in reader.batches():

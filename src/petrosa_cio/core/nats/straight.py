@@ -128,11 +128,11 @@ class Straight:
             self.log("ALARM: a close could not be kept on disk before it passed", {"why": str(error)})
             self._unkept[kept.key] = kept
         self.passed += 1
-        self.log("close passed unrecorded", {"decision_id": decision_id, "strategy_id": intent.strategy_id})
         try:
             await self._send(kept)
         except Interrupted as error:
             self.log("the close could not be sent yet", {"decision_id": decision_id, "why": str(error)})
+        self.log("close passed unrecorded", {"decision_id": decision_id, "strategy_id": intent.strategy_id})
         return True
 
     def _subject(self, intent: Intent) -> str:

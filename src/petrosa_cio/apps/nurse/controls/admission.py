@@ -50,7 +50,10 @@ def policy_age(subject: Subject) -> Finding:
     as_of = subject.case.policy_as_of
     if as_of is None:
         return Finding(Outcome.PASS)
-    age, most = seconds(subject.case.now - as_of), subject.limits.required_number("max_policy_age_seconds")
+    most = subject.limits.required_number("max_policy_age_seconds")
+    if as_of <= 0:  # no source has said yet what is in force
+        return limit(True, ("age_seconds", None), ("limit", most))
+    age = seconds(subject.case.now - as_of)
     skew = subject.limits.required_number("max_clock_skew_seconds")
     return limit(not -skew <= age <= most, ("age_seconds", age), ("limit", most))
 
