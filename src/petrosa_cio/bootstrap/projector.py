@@ -17,6 +17,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.ledger import stored
 from petrosa_cio.core.nats.together import first_failure
 from petrosa_cio.core.nats.trouble import Interrupted
+from petrosa_cio.core.processes import hear_the_end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,10 +48,11 @@ async def run_projector(options: ProjectorOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    hear_the_end()
     link = await open_link(options.nats_url, "petrosa-cio projector", options.credentials, "projector")
     store = await fill_store(options.place)
     try:
-        while not stop.is_set():
+        while True:
             try:
                 await link.restored()
                 await first_failure(
@@ -62,6 +64,8 @@ async def run_projector(options: ProjectorOptions) -> None:
             except Interrupted as error:
                 log("interrupted", {"why": str(error)})
                 await asyncio.sleep(0.1)
+            if stop.is_set():  # asked: what the ledger held by then is carried, or cannot be
+                break
     finally:
         await store.close()
         await link.close()

@@ -35,6 +35,18 @@ def _die_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+"""The signals by which a child is asked to finish."""
+
+
+def hear_the_end() -> None:
+    """Let this process hear what asks it to finish, now that it can: what came since its start comes now.
+
+    `petrosa_cio.__main__` has it wait, where a process must finish something however early it is asked.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 @dataclass(slots=True)
 class Child:
     """One child: its name, command, and how often it has been started."""
