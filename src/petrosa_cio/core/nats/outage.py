@@ -133,7 +133,7 @@ class Outage:
             "passed": self.straight.passed,
             "why": self.why,
         }
-        made = entry(position, content, position.cursor, position.totals, self.terms.policy.revision)
+        made = entry(position, content, position.cursor, position.totals, position.policy_revision)
         await self.link.stored(subjects.ledger_subject(self.terms.book), made.body, made.headers)
 
     async def _alert(self, severity: str, message: str) -> None:

@@ -69,7 +69,7 @@ class LedgerWriter:
                 content,
                 position.cursor if cursor is None else cursor,
                 count(position.totals),
-                self.terms.policy.revision,
+                _in_force(position, content),
                 measured,
                 settled=self.folded.settled,
             )
@@ -84,7 +84,7 @@ class LedgerWriter:
     async def record(self, content: Content) -> None:
         """Append one record that judges nothing and wait for it, with nothing else in flight."""
         position = self.position
-        made = entry(position, content, position.cursor, position.totals, self.terms.policy.revision)
+        made = entry(position, content, position.cursor, position.totals, _in_force(position, content))
         await self.link.stored(subjects.ledger_subject(self.terms.book), made.body, made.headers)
         self.folded.position = made.position
 
@@ -93,3 +93,8 @@ class LedgerWriter:
         for under_way in self.records:
             give_up(under_way.future)
         self.records.clear()
+
+
+def _in_force(position: Position, content: Content) -> str | None:
+    """The policy that the ledger says is in force after ``content``: a policy record alone changes it."""
+    return str(content["policy_revision"]) if content["kind"] == "policy" else position.policy_revision
