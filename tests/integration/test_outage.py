@@ -280,7 +280,7 @@ async def test_closes_pass_while_streams_do_not_answer(
         await send(joe, "buy", "before")
         await arrives(heard, "before")
         deaf_server.ignore(*ignored)
-        await asyncio.sleep(0.3)  # the reload has no acknowledgement
+        await until(lambda: "Reloaded server configuration" in deaf_server.process.text(), "the server knows")
         await send(joe, "close", "under way")
         await send(joe, "buy", "entry")
         await arrives(heard, "under way")
@@ -545,3 +545,45 @@ async def test_a_log_that_cannot_be_written_holds_back_no_close(
             await arrives(heard, name)
         gate.stop()
         await asyncio.wait_for(task, DEADLINE)
+
+
+async def test_a_hole_at_the_end_of_the_stream_holds_back_no_close(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """Where the last intent that the stream counts is gone, a close that it does not store passes all the same."""
+    js = client.jetstream()
+    async with spilling_gate(nats_server.url, spill) as gate:
+        await send(client, "buy", "before")
+        await until(lambda: gate.position.cursor == 1 and gate.idle, "it is judged")
+    await send(client, "buy", "gone")
+    await js.delete_msg(subjects.INTENTS_STREAM, 2)
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await until(lambda: gate.position.cursor == 2 and gate.idle, "the hole is a gap")
+        await full(client, subjects.INTENTS_STREAM)
+        await send(client, "close", "not stored")
+        await arrives(heard, "not stored")
+        assert gate.counters.gaps == 1
+
+
+async def test_a_policy_that_comes_during_an_outage_is_recorded_before_it_judges(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """The outage's own record names the policy before it; the new one has a record of its own, then it judges."""
+    other = policy(min_confidence_threshold=0.1)
+    async with spilling_gate(nats_server.url, spill) as gate:
+        before = gate.terms.policy.revision
+        heard = await listen(client)
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "finds out")
+        await until(lambda: gate.state == "ledger unavailable", "it notices")
+        gate.offer(other, 1)
+        await roomy(client, LEDGER_STREAM)
+        await until(lambda: gate.state == "leading", "it leads again")
+        await send(client, "buy", "after")
+        await arrives(heard, "after")
+        records = await ledger(gate.link)
+    (outage,) = of_kind(records, "outage")
+    assert outage["policy_in_force"] == before
+    assert [content["policy_revision"] for content in of_kind(records, "policy")] == [before, other.revision]
+    assert of_kind(records, "decision")[-1]["policy_revision"] == other.revision

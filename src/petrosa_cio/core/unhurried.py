@@ -46,5 +46,5 @@ class Unhurried(Generic[T]):
         while (item := self._waiting.get()) is not None:
             try:
                 self._show(item)
-            except OSError:  # whoever read it has gone away
+            except (OSError, ValueError):  # whoever read it has gone away, or cannot show such a character
                 self.passed_over += 1

@@ -59,6 +59,9 @@ UNSETTLED_SECONDS = 0.2
 OVERDUE_SECONDS = 0.5
 """An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
 
+UNREADABLE_LOOKS = 4
+"""How often nothing may have come that the stream counts, a quarter of a second apart, before it is read anew."""
+
 _POLL_SECONDS = 0.01
 
 
@@ -163,11 +166,7 @@ class Gate:
                     if not self._stop.is_set():
                         await self._lead()
                 except Fenced as error:
-                    fenced = True
-                    self.counters.fenced += 1
-                    self.log("fenced", {"why": str(error)})
-                    # What was heard until now, another gate reads.
-                    self.witness = Witness(self.witness.given_up, self.witness.deduplicated)
+                    fenced = self._fenced_off(error)
                 except LedgerError as error:
                     if self._straight is None or self.terms.event_clock:
                         raise
@@ -175,6 +174,13 @@ class Gate:
                 except Interrupted as error:
                     fenced = await self._broken_off(error)
         self.state = "stopped"
+
+    def _fenced_off(self, error: Fenced) -> bool:
+        """Another gate leads: what was heard until now is that one's to read. Always True."""
+        self.counters.fenced += 1
+        self.log("fenced", {"why": str(error)})
+        self.witness = Witness(self.witness.given_up, self.witness.deduplicated)
+        return True
 
     async def _broken_off(self, error: Interrupted) -> bool:
         """Decide between trying again at once and an outage. True where another gate turns out to lead."""
@@ -240,8 +246,7 @@ class Gate:
                 await self._consider(heard.subject, heard.headers, heard.data)
             await self._outage.last(under_way, self._stop)
         except Fenced as fenced:
-            self.log("fenced", {"why": str(fenced)})
-            return True
+            return self._fenced_off(fenced)
         finally:
             self._outage = None
             self._unable_since = None
@@ -373,17 +378,20 @@ class Gate:
     async def _compare(self) -> None:
         """Look for intents that were published and never stored; let the closes among them through."""
         loop = asyncio.get_running_loop()
+        looks, cursor = 0, self.position.cursor
         while True:
             await asyncio.sleep(OVERDUE_SECONDS / 2)
             before = loop.time() - OVERDUE_SECONDS
             if not self.witness.overdue(before):
                 continue
-            intents = await self.link.state(subjects.INTENTS_STREAM)
-            if intents.last > self.position.cursor:
-                if intents.messages == 0:
-                    msg = "intents left the stream before they were read"
-                    raise Interrupted(msg)  # they are recorded as a gap, and what was heard is looked at again
-                continue  # there is more to read yet: it may be among it
+            if (await self.link.state(subjects.INTENTS_STREAM)).last > self.position.cursor:
+                # There is more to read yet, and it may be among it; unless what the stream counts is gone from it.
+                looks = looks + 1 if self.position.cursor == cursor else 0
+                cursor = self.position.cursor
+                if looks >= UNREADABLE_LOOKS:
+                    msg = "intents that the stream counts do not come"
+                    raise Interrupted(msg)  # reading anew tells whether they are there; if not, they are a gap
+                continue
             missing = self.witness.uncaptured(before)
             if missing:
                 await self._uncaptured(missing)
@@ -406,11 +414,11 @@ class Gate:
         for promise in list(self.folded.open.values()):
             await writer.room.acquire()
             await self._promotion.send(promise)
-        intents = await self.link.state(subjects.INTENTS_STREAM)
-        if intents.messages == 0 and intents.last > self.position.cursor:
-            await self._gap(intents.last + 1)  # there is nothing left whose arrival would tell of it
+        last = (await self.link.state(subjects.INTENTS_STREAM)).last
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
             self._unable_since = None
+            if reader.empty and last > self.position.cursor:
+                await self._gap(last + 1)  # there is nothing left whose arrival would tell of it
             async for batch in reader.batches():
                 for message in batch:
                     if self._stop.is_set():

@@ -50,13 +50,15 @@ class Reader:
         self._buffer: list[Msg] = []
         self._arrived = asyncio.Event()
         self._heard = 0.0
+        self.empty = False
+        """Whether the stream held nothing to read from the start on when reading began."""
         self._next_delivery = 1
 
     async def __aenter__(self) -> Self:
         inbox = self._client.new_inbox()
         with mapped():
             self._subscription = await self._client.subscribe(inbox, cb=self._take)
-            await self._js.add_consumer(
+            made = await self._js.add_consumer(
                 self._stream,
                 ConsumerConfig(
                     deliver_subject=inbox,
@@ -71,6 +73,8 @@ class Reader:
                     num_replicas=1,
                 ),
             )
+        delivered = made.delivered.consumer_seq if made.delivered else 0
+        self.empty = not made.num_pending and not delivered
         self._heard = asyncio.get_running_loop().time()
         return self
 
