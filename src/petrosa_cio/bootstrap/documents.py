@@ -46,8 +46,10 @@ the first. Codes are vocabulary of the wire and the ledger: they are added, neve
   fresh and sound. Where it is not, the control is *unevaluated*: it neither passes nor blocks, and the decision names
   it. To refuse entries while a fact is missing, list the fact in `required_facts` ([policy.md](policy.md)): then
   MARKET_STALE or ACCOUNT_UNKNOWN blocks. No feed provides any of these facts yet.
-* Three controls are in force but have nothing that sets them off yet: TRADING_HALTED and REDUCING_ONLY (there is no
-  command that halts a book), and POLICY_UNAVAILABLE (a gate does not start without a policy, and a file has no age).
+* POLICY_UNAVAILABLE blocks until a gate has heard which policy is in force, and again once that was not confirmed for
+  `max_policy_age_seconds`. In a replay the policy is a file, which has no age.
+* Two controls are in force but have nothing that sets them off yet: TRADING_HALTED and REDUCING_ONLY (there is no
+  command that halts a book).
 * `close` answers to MALFORMED_INTENT and DUPLICATE_INTENT only; `hold` too, and in one-way mode a `buy` or `sell` that
   takes off no more than what is known to be open on the other side. All others are for `buy` and `sell`.
 """
