@@ -75,16 +75,28 @@ async def run_gate(options: GateOptions) -> None:
             loop.add_signal_handler(number, gate.stop)
         gc.collect()
         gc.freeze()  # what is alive now lives as long as the process; the collector need not walk it
-        beside = [asyncio.create_task(_keep_accounts(link, gate))]
+        beside = [asyncio.create_task(kept_up("accounts", lambda: _keep_accounts(link, gate), log))]
         if options.governed:
             board = open_board(link, options.redis_url, options.retention.replicas, log)
-            beside.append(asyncio.create_task(follow_policy(board, gate, log)))
+            beside.append(asyncio.create_task(kept_up("policy", lambda: follow_policy(board, gate, log), log)))
         try:
             await gate.run()
         finally:
             await end(*beside)
     finally:
         await link.close()
+
+
+async def kept_up(
+    name: str, work: Callable[[], Awaitable[None]], log: Callable[[str, dict[str, object]], None], pause: float = 1.0
+) -> None:
+    """Do ``work``, which never ends, again whenever it breaks off: judging goes on, and somebody hears of it."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  whatever it is, it must neither end the gate nor go unheard
+            log("ALARM: a part of the gate broke off; it begins again", {"part": name, "error": repr(error)})
+        await asyncio.sleep(pause)
 
 
 def open_board(
