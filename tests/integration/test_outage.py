@@ -587,3 +587,27 @@ async def test_a_policy_that_comes_during_an_outage_is_recorded_before_it_judges
     assert outage["policy_in_force"] == before
     assert [content["policy_revision"] for content in of_kind(records, "policy")] == [before, other.revision]
     assert of_kind(records, "decision")[-1]["policy_revision"] == other.revision
+
+
+async def test_an_entry_that_was_not_stored_during_an_outage_is_counted(
+    nats_server: NatsServer, client: Client, spill: SpillFile
+) -> None:
+    """What is published while neither stream takes anything is told of: closes as spilled, the rest as uncaptured."""
+    async with spilling_gate(nats_server.url, spill) as gate:
+        heard = await listen(client)
+        await send(client, "buy", "before")
+        await arrives(heard, "before")
+        await full(client, LEDGER_STREAM)
+        await send(client, "close", "finds out")
+        await until(lambda: gate.state == "ledger unavailable", "it notices")
+        await full(client, subjects.INTENTS_STREAM)
+        await send(client, "buy", "never stored")
+        await send(client, "close", "passes")
+        await arrives(heard, "passes")
+        await roomy(client, subjects.INTENTS_STREAM)
+        await roomy(client, LEDGER_STREAM)
+        await until(lambda: gate.counters.uncaptured == 1, "the entry is missed")
+        await until(lambda: gate.state == "leading" and gate.idle, "it leads")
+        spilled = [content["intent_id"] for content in of_kind(await ledger(gate.link), "spilled")]
+        assert spilled == ["finds out", "passes"]
+        assert [body["intent_id"] for body in heard.bodies].count("passes") == 1

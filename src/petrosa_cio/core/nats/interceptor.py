@@ -243,7 +243,8 @@ class Gate:
         self._outage = Outage(self.link, self.terms, self._straight, self._recovered_in_outage, str(error))
         try:
             for heard in self.witness.unread():
-                await self._consider(heard.subject, heard.headers, heard.data)
+                if await self._consider(heard.subject, heard.headers, heard.data):
+                    self.witness.read(heard.subject, heard.data, asyncio.get_running_loop().time())
             await self._outage.last(under_way, self._stop)
         except Fenced as fenced:
             return self._fenced_off(fenced)
@@ -370,9 +371,10 @@ class Gate:
             yield
 
     async def _hear(self, subject: str, headers: Mapping[str, str], data: bytes) -> None:
-        if self._outage is not None:
-            await self._consider(subject, headers, data)
-        elif self.state != "standing by":
+        # What does not pass in an outage is still looked for in the stream afterwards: it may not have been stored.
+        if self._outage is not None and await self._consider(subject, headers, data):
+            return
+        if self.state != "standing by":
             self.witness.hear(subject, headers, data, asyncio.get_running_loop().time())
 
     async def _compare(self) -> None:
