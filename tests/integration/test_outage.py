@@ -611,3 +611,27 @@ async def test_an_entry_that_was_not_stored_during_an_outage_is_counted(
         spilled = [content["intent_id"] for content in of_kind(await ledger(gate.link), "spilled")]
         assert spilled == ["finds out", "passes"]
         assert [body["intent_id"] for body in heard.bodies].count("passes") == 1
+
+
+async def test_what_stood_is_read_to_its_end_and_no_further(nats_server: NatsServer, client: Client) -> None:
+    """A reader of what stands ends, with nothing, with all, and where the last that is counted is gone."""
+    js = client.jetstream()
+    async with prepared_link(nats_server.url) as link:
+
+        async def sequences(start: int) -> list[int]:
+            async with link.read(subjects.INTENTS_STREAM, start) as reader:
+                return [message.sequence async for batch in reader.standing() for message in batch]
+
+        assert await sequences(1) == []
+        for number in range(5):
+            await send(client, "buy", f"{number}")
+        await eventually(lambda: _holds(link, 5), "five are stored")
+        assert await sequences(1) == [1, 2, 3, 4, 5]
+        await js.delete_msg(subjects.INTENTS_STREAM, 5)
+        await js.delete_msg(subjects.INTENTS_STREAM, 2)
+        assert await sequences(1) == [1, 3, 4]
+        assert await sequences(5) == []
+
+
+async def _holds(link: Link, count: int) -> bool:
+    return (await link.state(subjects.INTENTS_STREAM)).messages == count

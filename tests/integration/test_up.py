@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -294,3 +295,24 @@ def test_wrong_arguments_start_nothing(tmp_path: Path, arguments: tuple[str, ...
     assert done.code == 2
     assert told in done.err
     assert not (tmp_path / "data" / "run").exists()
+
+
+def test_a_projector_that_is_asked_to_end_ends_though_there_is_no_server(tmp_path: Path) -> None:
+    """Asked while it still looks for its server, or before it can hear at all, it ends within seconds and with 0."""
+    projector = Process(
+        ours("projector", "--nats-url", "nats://127.0.0.1:1", "--data-dir", str(tmp_path)), tmp_path / "projector.log"
+    ).start()
+    wait_until(lambda: b"projector" in Path(f"/proc/{projector.pid}/cmdline").read_bytes(), "it has begun")
+    blocked = re.compile(r"^SigBlk:\s*([0-9a-f]+)$", re.MULTILINE)
+    asked = 1 << (signal.SIGTERM - 1)
+
+    def deaf() -> bool:
+        found = blocked.search(Path(f"/proc/{projector.pid}/status").read_text())
+        return found is not None and bool(int(found[1], 16) & asked)
+
+    wait_until(deaf, "it lets the end wait")
+    projector.send(signal.SIGTERM)
+    try:
+        assert projector.wait(8) == 0
+    finally:
+        projector.end()

@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from petrosa_cio.apps.nurse.ports import StoredSignal
 from petrosa_cio.bootstrap.gate import open_link
@@ -15,11 +15,12 @@ from petrosa_cio.bootstrap.stores import fill_store
 from petrosa_cio.core import logs
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.ledger import stored
-from petrosa_cio.core.nats.together import first_failure
+from petrosa_cio.core.nats.together import end, first_failure
 from petrosa_cio.core.nats.trouble import Interrupted
 from petrosa_cio.core.processes import hear_the_end
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from petrosa_cio.apps.nurse.ports import DecisionStore
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.link import Link
     from petrosa_cio.core.nats.reader import Delivered
 
+T = TypeVar("T")
+
 LARGEST_BATCH = 500
 ANCHOR_SECONDS = 60.0
+CONNECT_SECONDS = 2.0
+"""How long a projector that is asked to stop still tries to reach its server, to carry what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,14 @@ async def run_projector(options: ProjectorOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     hear_the_end()
-    link = await open_link(options.nats_url, "petrosa-cio projector", options.credentials, "projector")
+    opening = open_link(options.nats_url, "petrosa-cio projector", options.credentials, "projector")
+    link = await _while_wanted(opening, stop)
+    if link is None:
+        return
     store = await fill_store(options.place)
     try:
-        while True:
+        while await _while_wanted(_stands(link), stop):
             try:
-                await link.restored()
                 await first_failure(
                     _project_ledger(link, store, options.book),
                     _project_outbox(link, store, options.book),
@@ -69,6 +76,23 @@ async def run_projector(options: ProjectorOptions) -> None:
     finally:
         await store.close()
         await link.close()
+
+
+async def _stands(link: Link) -> bool:
+    await link.restored()
+    return True
+
+
+async def _while_wanted(connecting: Coroutine[None, None, T], stop: asyncio.Event) -> T | None:
+    """What ``connecting`` gives; None where it is asked to stop and there is no server: nothing can be carried."""
+    work, told = asyncio.create_task(connecting), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await asyncio.wait({work}, timeout=CONNECT_SECONDS)
+        return work.result() if work.done() else None
+    finally:
+        await end(work, told)
 
 
 async def _project_ledger(link: Link, store: DecisionStore, book: str) -> None:

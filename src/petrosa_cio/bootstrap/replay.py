@@ -312,16 +312,13 @@ class _Replay:
         missing = self.tally.promised - self.tally.expired - self.tally.heard.keys()
         if not missing:
             return
-        last = (await self.link.state(subjects.outbox_stream(BOOK))).last
         async with self.link.read(subjects.outbox_stream(BOOK), 1) as reader:
-            async for batch in reader.batches():
+            async for batch in reader.standing():
                 for message in batch:
                     sequence = subjects.outbox_sequence(message.subject)
                     if sequence in missing and not message.subject.endswith(".expired"):
                         self.recovered += 1
                         self.tally.heard[sequence] += 1
-                if batch[-1].sequence >= last:
-                    return
 
     def summary(self, revision: str, klines: KlineTable | None) -> dict[str, object]:
         tally = self.tally

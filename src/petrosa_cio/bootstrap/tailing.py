@@ -112,14 +112,10 @@ async def verify_store(store: DecisionStore) -> list[ChainReport]:
 async def verify_stream(link: Link, book: str) -> ChainReport:
     """Walk the chain in the ledger stream itself, and hold it against the anchored heads. Raises Interrupted."""
     stream = subjects.ledger_stream(book)
-    last = (await link.state(stream)).last
     records: list[StoredRecord] = []
-    if last:
-        async with link.read(stream, 1) as reader:
-            async for batch in reader.batches():
-                records.extend(stored(book, message) for message in batch)
-                if batch[-1].sequence >= last:
-                    break
+    async with link.read(stream, 1) as reader:
+        async for batch in reader.standing():
+            records.extend(stored(book, message) for message in batch)
     report = verify(book, records)
     hashes = {found.index: found.hash for found in records}
     for anchored in await link.anchored(book):

@@ -419,7 +419,7 @@ class Gate:
         last = (await self.link.state(subjects.INTENTS_STREAM)).last
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
             self._unable_since = None
-            if reader.empty and last > self.position.cursor:
+            if not reader.stood and last > self.position.cursor:
                 await self._gap(last + 1)  # there is nothing left whose arrival would tell of it
             async for batch in reader.batches():
                 for message in batch:

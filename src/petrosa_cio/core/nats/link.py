@@ -388,16 +388,13 @@ class Link:
         """
         stream, subject = f"KV_{subjects.HEADS_BUCKET}", f"$KV.{subjects.HEADS_BUCKET}.{key}"
         try:
-            last = await self.last(stream, subject)
+            await self.last(stream, subject)
         except NoSuchStream:
             return []
         found: list[bytes] = []
-        if last is not None:
-            async with self.read(stream, 1) as reader:
-                async for batch in reader.batches():
-                    found += [message.data for message in batch if message.subject == subject]
-                    if batch[-1].sequence >= last.sequence:
-                        break
+        async with self.read(stream, 1) as reader:
+            async for batch in reader.standing():
+                found += [message.data for message in batch if message.subject == subject]
         return found
 
     @property

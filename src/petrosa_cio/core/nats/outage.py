@@ -101,19 +101,14 @@ class Outage:
 
     async def _pass_waiting(self, folded: Folded) -> None:
         """Closes that are in the intent stream and not in the ledger."""
-        intents = await self.link.state(subjects.INTENTS_STREAM)
-        last, start = intents.last, max(folded.position.cursor, self.read_to) + 1
+        start = max(folded.position.cursor, self.read_to) + 1
         async with self.link.read(subjects.INTENTS_STREAM, start) as reader:
-            if last < start or intents.messages == 0:
-                return
-            async for batch in reader.batches():
+            async for batch in reader.standing():
                 for message in batch:
                     arrived_at = message.stored_at // 1000 * 1000
                     receipt = wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
                     await self.straight.consider(receipt, folded.memory)
                     self.read_to = message.sequence
-                if batch[-1].sequence >= last:
-                    return
 
     async def _settle_one(self, folded: Folded) -> None:
         """See the outbox work: settle the oldest open promise, as it must be anyway."""

@@ -50,8 +50,8 @@ class Reader:
         self._buffer: list[Msg] = []
         self._arrived = asyncio.Event()
         self._heard = 0.0
-        self.empty = False
-        """Whether the stream held nothing to read from the start on when reading began."""
+        self.stood = 0
+        """How many messages the stream held, from the start on, when reading began."""
         self._next_delivery = 1
 
     async def __aenter__(self) -> Self:
@@ -73,8 +73,7 @@ class Reader:
                     num_replicas=1,
                 ),
             )
-        delivered = made.delivered.consumer_seq if made.delivered else 0
-        self.empty = not made.num_pending and not delivered
+        self.stood = (made.num_pending or 0) + (made.delivered.consumer_seq if made.delivered else 0)
         self._heard = asyncio.get_running_loop().time()
         return self
 
@@ -99,6 +98,23 @@ class Reader:
             batch = [delivered for message in taken if (delivered := await self._accept(message)) is not None]
             if batch:
                 yield batch
+
+    async def standing(self) -> AsyncIterator[list[Delivered]]:
+        """Yield, in order, what the stream held when reading began, and end.
+
+        By its count and not by the stream's last sequence, which may be that of a message that is gone. Raises
+        Interrupted as `batches` does, and where what was there does not come: it left the stream meanwhile.
+        """
+        left, batches = self.stood, self.batches()
+        while left > 0:
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    batch = await anext(batches)
+            except TimeoutError as error:
+                msg = f"reader of {self._stream}: {left} messages that were there do not come"
+                raise Interrupted(msg) from error
+            left -= len(batch)
+            yield batch
 
     async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

@@ -11,7 +11,7 @@ from petrosa_cio.core.nats.fold import Folded
 from petrosa_cio.core.nats.ledger import position_after
 from petrosa_cio.core.nats.settlement import EXPIRED
 from petrosa_cio.core.nats.terms import IN_FLIGHT
-from petrosa_cio.core.nats.trouble import NoSuchStream
+from petrosa_cio.core.nats.trouble import Interrupted, NoSuchStream
 from petrosa_cio.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ async def _fold_up_to(link: Link, terms: GateTerms, folded: Folded, last: Delive
     folded.settled = target.settled
     first = True
     async with link.read(subjects.ledger_stream(terms.book), start) as reader:
-        async for batch in reader.batches():
+        async for batch in reader.standing():
             for message in batch:
                 folded.take(message, first=first and start > 1)
                 first = False
-            if folded.position.index >= target.index:
-                folded.forget_settled()
-                return
+    if folded.position.index < target.index:
+        msg = f"the ledger of {terms.book} was read to record {folded.position.index} of {target.index} only"
+        raise Interrupted(msg)
+    folded.forget_settled()
 
 
 async def _strike_settled(link: Link, terms: GateTerms, folded: Folded) -> None:
@@ -87,15 +88,13 @@ async def _strike_stored(link: Link, folded: Folded, stream: str, outbox: Stream
     """Strike the promises whose signal is among the latest messages; returns those whose expiry is."""
     expired: set[int] = set()
     async with link.read(stream, outbox.last - len(folded.open) - IN_FLIGHT) as reader:
-        async for batch in reader.batches():
+        async for batch in reader.standing():
             for message in batch:
                 sequence = subjects.outbox_sequence(message.subject)
                 if message.subject.endswith(EXPIRED):
                     expired.add(sequence)
                 else:
                     folded.open.pop(sequence, None)
-            if batch[-1].sequence >= outbox.last:
-                break
     return expired
 
 
