@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from petrosa_cio.apps.nurse.facts import MarketState
+    from petrosa_cio.apps.nurse.happenings import Happening, PromotedOrder
     from petrosa_cio.apps.nurse.models import Instant, Json
 
 
@@ -155,3 +157,34 @@ class PolicyBoard(Protocol):
 
     async def watch(self, book: str, changed: Callable[[PublishedPolicy], None]) -> None:
         """Tell ``changed`` of what stands and of every change, until cancelled."""
+
+
+class Market(Protocol):
+    """What is known of the markets. Asked for every intent, so it answers from memory: no I/O, never raises.
+
+    What it knows is as old as ``as_of`` says, whether or not messages keep coming: age is judged by whoever asks.
+    """
+
+    def state(self, symbol: str, now: Instant) -> MarketState | None:
+        """What is known of ``symbol`` at ``now``, nothing of it from after ``now``; None where nothing ever was."""
+
+
+class Accounts(Protocol):
+    """What comes to be known of the account that a book trades on.
+
+    * After `begin`, `due` gives everything that follows, each once and in order: executions with a sequence above
+      ``after``, reports newer than the last. Nothing is given twice, unless `begin` is called again.
+    * A gate records what `due` gave before it judges on it; what a killed gate did not record is given again.
+    * `promoted` is told of every order whose decision is recorded, in order: a simulated engine executes it, a real one
+      hears of it by its signal. After `begin`, a gate on an event clock tells it of every recorded decision again.
+    * No method does I/O or raises; what cannot be read is left out, counted and said by whoever feeds it.
+    """
+
+    def begin(self, after: int) -> None:
+        """Start, or start again, after the execution with sequence ``after``."""
+
+    def promoted(self, order: PromotedOrder) -> None:
+        """Hear of an order that was promoted."""
+
+    def due(self, now: Instant) -> Sequence[Happening]:
+        """What happened up to ``now`` and was not given yet."""
