@@ -15,6 +15,7 @@ from petrosa_cio import __version__
 from petrosa_cio.apps.nurse.accounting import Account
 from petrosa_cio.apps.nurse.models import SECOND
 from petrosa_cio.bootstrap.following import follow_policy
+from petrosa_cio.bootstrap.recorded_facts import open_recorded
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.db.redis import RedisBoard, RedisServer
 from petrosa_cio.core.nats import subjects
@@ -29,6 +30,7 @@ from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from decimal import Decimal
 
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import PolicyBoard
@@ -36,6 +38,15 @@ if TYPE_CHECKING:
 ACCOUNTING_SECONDS = 1.0
 KNOWN_LOOKS = 40
 """How often status looks whether the books are known, 20 ms apart, before it says that they are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a replay knows besides the intents: bars, funding, and the equity that a simulated account begins with."""
+
+    klines: tuple[Path, ...] = ()
+    funding: tuple[Path, ...] = ()
+    equity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,8 @@ class GateOptions:
     retention: Retention
     credentials: Path | None = None
     event_clock: bool = False
+    recording: Recording | None = None
+    """Facts of a replay; None where there are none."""
     data_dir: Path | None = None
     """Where the spill file is kept; the current directory where none is given."""
     governed: bool = False
@@ -64,6 +77,7 @@ async def run_gate(options: GateOptions) -> None:
     try:
         await prepare(link, options)
         terms = GateTerms(options.book, options.policy, clock.now_ns, options.event_clock, options.signal_subject)
+        _know_the_recording(terms, options)
         if options.governed:
             # Of no version and as old as time: until the board has answered, nothing that adds risk passes.
             terms.policy_version, terms.policy_as_of = 0, 0
@@ -85,6 +99,14 @@ async def run_gate(options: GateOptions) -> None:
             await end(*beside)
     finally:
         await link.close()
+
+
+def _know_the_recording(terms: GateTerms, options: GateOptions) -> None:
+    recording = options.recording
+    if recording is None or not recording.klines:
+        return
+    recorded = open_recorded(recording.klines, recording.funding, recording.equity, options.policy)
+    terms.market, terms.accounts = recorded.market, recorded.accounts
 
 
 async def kept_up(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from petrosa_cio.bootstrap.gate import Recording
     from petrosa_cio.core.nats.link import Link
     from petrosa_cio.core.processes import Supervisor
 
@@ -32,6 +33,8 @@ class Wiring:
     policy_file: Path | None = None
     default_policy: str = "embedded"
     event_clock: bool = False
+    recording: Recording | None = None
+    """What a replay's gate knows of market and account."""
     governed: bool = False
     """Whether the policy can change while it runs; without it the policy file, or the default, holds as it is."""
 
@@ -57,8 +60,17 @@ def gate_command(wiring: Wiring) -> tuple[str, ...]:
         wiring.default_policy,
         *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
         *(("--event-clock",) if wiring.event_clock else ()),
+        *_recording(wiring.recording),
         *(("--governed",) if wiring.governed else ()),
     )
+
+
+def _recording(recording: Recording | None) -> tuple[str, ...]:
+    if recording is None:
+        return ()
+    found = [word for path in recording.klines for word in ("--klines", str(path))]
+    found += [word for path in recording.funding for word in ("--funding", str(path))]
+    return (*found, *(("--account", str(recording.equity)) if recording.equity is not None else ()))
 
 
 def steward_command(wiring: Wiring) -> tuple[str, ...]:

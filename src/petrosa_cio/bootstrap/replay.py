@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.models import iso
 from petrosa_cio.apps.nurse.ports import StoreCursor
+from petrosa_cio.bootstrap.gate import Recording
 from petrosa_cio.bootstrap.house import Wiring, start_book, until_judging
 from petrosa_cio.bootstrap.policies import REPLAY, load
 from petrosa_cio.bootstrap.stores import STORE_FILE
@@ -30,6 +31,7 @@ from petrosa_cio.errors import BusError, Fenced, RecordingError, SettingsError, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
     from pathlib import Path
     from typing import TextIO
 
@@ -54,6 +56,9 @@ class ReplayOptions:
     klines: tuple[Path, ...]
     out: Path
     policy_file: Path | None = None
+    funding: tuple[Path, ...] = ()
+    equity: Decimal | None = None
+    """What a simulated account begins with, quote currency; None: no account is simulated."""
 
 
 @dataclass(slots=True)
@@ -108,6 +113,9 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
 
     Raises RecordingError, PolicyError, or BusError where the path stops moving.
     """
+    if options.equity is not None and not options.klines:
+        msg = "--account: an account is simulated on bars; give --klines"
+        raise SettingsError(msg)
     load(options.policy_file, REPLAY)  # judged before anything starts, so a faulty policy is one clear error
     tables = [read_klines(path) for path in options.klines]
     klines = merge(tables) if tables else None
@@ -122,7 +130,14 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
     async with Supervisor(work, logs.events("replay")) as supervisor:
         plan = server.plan(work / "nats")
         await supervisor.start("nats-server", plan.command)
-        wiring = Wiring(plan.url, BOOK, options.out, SIGNALS, options.policy_file, "replay", event_clock=True)
+        recording = Recording(
+            tuple(path.resolve() for path in options.klines),
+            tuple(path.resolve() for path in options.funding),
+            options.equity,
+        )
+        wiring = Wiring(
+            plan.url, BOOK, options.out, SIGNALS, options.policy_file, "replay", event_clock=True, recording=recording
+        )
         await start_book(supervisor, wiring)
         replay = _Replay(await Link.open(plan.url, "replay"), await Link.open(plan.url, "replay engine"), intents)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,12 +13,13 @@ from petrosa_cio.bootstrap.gate import open_link
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.exchange.klines import LiveKlines, SyntheticKlines
 from petrosa_cio.core.nats.trouble import Interrupted
+from petrosa_cio.core.sample_market import SUBJECT, events
 from petrosa_cio.core.samples import run_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from petrosa_cio.core.exchange.klines import Klines
+    from petrosa_cio.core.exchange.klines import Bar, Klines
     from petrosa_cio.core.nats.link import Link
 
 SEED = 7
@@ -30,7 +32,8 @@ async def run_market(nats_url: str, market: str) -> None:
     link = await open_link(nats_url, "petrosa-cio samples", None, "samples")
     klines = _klines(market)
     log("market", {"label": klines.label})
-    running = asyncio.create_task(run_samples(klines, _publisher(link), _now))
+    publish = _publisher(link)
+    running = asyncio.create_task(run_samples(_Told(klines, publish), publish, _now))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
@@ -65,6 +68,25 @@ def _klines(market: str) -> Klines:
     if market == "live":
         return LiveKlines()
     return SyntheticKlines(seed=SEED, now_ms=lambda: clock.now_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A market of which all that happens from now on is told on the bus, before the strategies see it."""
+
+    klines: Klines
+    publish: Callable[[str, bytes], Awaitable[None]]
+
+    async def bars(self) -> AsyncGenerator[Bar, None]:
+        """The bars, without end."""
+        began_ms = clock.now_ns() // 1_000_000
+        async with aclosing(self.klines.bars()) as bars:
+            async for bar in bars:
+                now_ms = clock.now_ns() // 1_000_000
+                if bar.close_time_ms >= began_ms:
+                    for event in events(bar, now_ms):
+                        await self.publish(SUBJECT, event)
+                yield bar
 
 
 def _publisher(link: Link) -> Callable[[str, bytes], Awaitable[None]]:

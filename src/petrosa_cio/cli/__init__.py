@@ -25,6 +25,9 @@ from petrosa_cio.cli.options import (
     USAGE,
     Book,
     DataDir,
+    Equity,
+    Funding,
+    Klines,
     NatsUrl,
     PolicyFile,
     StoreDir,
@@ -190,7 +193,9 @@ def judge(policy: PolicyFile = None) -> None:
 def replay(
     intents: Annotated[list[Path], typer.Option(help="Recorded intents, JSON lines (.gz); repeatable.")],
     out: Annotated[Path, typer.Option(help="Directory for summary.json, decisions.jsonl and the store.")],
-    klines: Annotated[list[Path] | None, typer.Option(help="Recorded klines, parquet; repeatable.")] = None,
+    klines: Klines = None,
+    funding: Funding = None,
+    account: Equity = None,
     policy: PolicyFile = None,
 ) -> None:
     """Drive recorded intents through the real path, on the recording's clock. Exit 1 if anything is lost or doubled."""
@@ -199,7 +204,7 @@ def replay(
     from petrosa_cio.faces import Screen
 
     logs.configure(json=False)
-    options = ReplayOptions(tuple(intents), tuple(klines or ()), out.resolve(), policy)
+    options = ReplayOptions(tuple(intents), tuple(klines or ()), out.resolve(), policy, tuple(funding or ()), account)
     screen = Screen()
     found: dict[str, object] = {}
 
@@ -319,12 +324,15 @@ def gate(
     policy: PolicyFile = None,
     default_policy: Annotated[str, typer.Option()] = "embedded",
     event_clock: Annotated[bool, typer.Option("--event-clock")] = False,
+    klines: Klines = None,
+    funding: Funding = None,
+    account: Equity = None,
     governed: Annotated[bool, typer.Option("--governed")] = False,
     from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
 ) -> None:
     """Run one gate process; `up`, `serve` and `replay` start it."""
     from petrosa_cio.bootstrap import policies
-    from petrosa_cio.bootstrap.gate import GateOptions, run_gate
+    from petrosa_cio.bootstrap.gate import GateOptions, Recording, run_gate
     from petrosa_cio.core import logs
     from petrosa_cio.core.nats.link import Retention
 
@@ -352,6 +360,7 @@ def gate(
             signal_subject,
             Retention(),
             event_clock=event_clock,
+            recording=Recording(tuple(klines or ()), tuple(funding or ()), account),
             data_dir=data_dir,
             governed=governed,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,11 +23,45 @@ NatsUrl = Annotated[str | None, typer.Option(help="NATS server; default: the one
 Book = Annotated[str, typer.Option(help="Book: an account whose intents are judged one after another.")]
 
 
+def _equity(text: str) -> Decimal:
+    """A positive amount of money, exact. Raises BadParameter otherwise."""
+    try:
+        equity = Decimal(text)
+    except InvalidOperation as error:
+        msg = f"{text!r} is no number"
+        raise typer.BadParameter(msg) from error
+    if not equity.is_finite() or not 0 < equity <= 10**12:
+        msg = f"{text} is no amount that an account can begin with: above 0, at most 1,000,000,000,000"
+        raise typer.BadParameter(msg)
+    return equity
+
+
+Klines = Annotated[list[Path] | None, typer.Option(help="Recorded klines, parquet; repeatable.")]
+Funding = Annotated[list[Path] | None, typer.Option(help="Recorded funding rates, CSV (.gz); repeatable.")]
+Equity = Annotated[
+    Decimal | None,
+    typer.Option("--account", parser=_equity, metavar="USDT", help="Simulate an account that begins with this equity."),
+]
+
+
 def run(coroutine: Coroutine[None, None, None]) -> None:
-    """Run on uvloop where there is one."""
+    """Run on uvloop where there is one; ctrl-C ends it."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(coroutine)
+        asyncio.run(_interruptible(coroutine))
     else:
-        uvloop.run(coroutine)
+        uvloop.run(_interruptible(coroutine))
+
+
+async def _interruptible(coroutine: Coroutine[None, None, None]) -> None:
+    """Run it as a task of its own: a cancellation that it swallows, as a request does now and then, is repeated."""
+    from petrosa_cio.core.nats.together import end
+
+    task = asyncio.create_task(coroutine)
+    try:
+        await asyncio.wait({task})
+    finally:
+        if not task.done():
+            await end(task)
+    task.result()

@@ -68,6 +68,10 @@ class Screen:
             case "spilled":
                 what = " ".join(_safe(content.get(name) or "?") for name in ("strategy_id", "action", "symbol"))
                 self._out.print(f"spilled {_safe(content.get('decision_id'))[:8]} {what}", style="red")
+            case "execution":
+                self._out.print(_execution_line(content), style="dim")
+            case "account" | "snapshot":
+                pass  # every few seconds; --json shows them
             case kind:
                 self._out.print(f"{_safe(kind)}", style="red")
 
@@ -170,6 +174,13 @@ class Screen:
             for name, value in facts.items() if isinstance(facts, dict) else ():
                 table.add_row(f"{group} {name}", _safe(value))
         self._out.print(table)
+
+
+def _execution_line(content: dict[str, object]) -> str:
+    pnl = content.get("pnl")
+    names = ("event", "strategy_id", "side", "quantity", "symbol", "price")
+    what = " ".join(_safe(content[name]) for name in names if content.get(name) is not None)
+    return f"{str(content.get('at'))[11:23]} {what}" + ("" if pnl is None else f"  pnl {_safe(pnl)}")
 
 
 def _decision_line(content: dict[str, object]) -> str:

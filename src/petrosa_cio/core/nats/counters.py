@@ -18,6 +18,8 @@ class GateCounters:
     quarantine_refused: int = 0
     traces_dropped: int = 0
     uncaptured: int = 0
+    executions: int = 0
+    executions_repeated: int = 0
     fenced: int = 0
     interrupted: int = 0
     recoveries: int = 0

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.decision import remembered_of
+from petrosa_cio.apps.nurse.happenings_record import execution_of, report_of
+from petrosa_cio.apps.nurse.holdings import Holdings
 from petrosa_cio.apps.nurse.models import SECOND, Intent, parse_instant
+from petrosa_cio.apps.nurse.orders import order_of
 from petrosa_cio.core.nats import subjects, wire
-from petrosa_cio.core.nats.ledger import Position, position_after
+from petrosa_cio.core.nats.ledger import SNAPSHOT, Position, position_after
 from petrosa_cio.errors import LedgerError
 
 if TYPE_CHECKING:
+    from petrosa_cio.apps.nurse.decision import Content
     from petrosa_cio.apps.nurse.models import Json, Receipt
     from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.apps.nurse.ports import Accounts
     from petrosa_cio.core.nats.reader import Delivered
 
 
@@ -28,6 +33,8 @@ class Promise:
     decision_id: str
     signal_id: str
     quantity: float | None
+    reduces: bool = False
+    """Whether it only takes off what is open, though it is no ``close``."""
 
     @property
     def sequence(self) -> int:
@@ -60,6 +67,7 @@ def promise_of(index: int, content: dict[str, Json]) -> Promise:
         str(content["decision_id"]),
         str(content["signal_id"]),
         None if quantity is None else float(str(quantity)),
+        reduces=content.get("reduces") is not None,
     )
 
 
@@ -74,10 +82,15 @@ class Folded:
 
     book: str
     policy: Policy
+    origin: str = ""
+    """Whose reports of the account count."""
+    rehearsed: Accounts | None = None
+    """A simulated account that must live through what the ledger holds, as it did when it was written."""
     settled: int = 0
     """Promises of records up to this index are known to be settled."""
     position: Position = field(init=False)
     memory: Book = field(init=False)
+    holdings: Holdings = field(init=False)
     open: dict[int, Promise] = field(default_factory=dict)
     """Promises not known to be settled, by intent sequence."""
     spilled: set[tuple[str, str]] = field(default_factory=set)
@@ -86,6 +99,9 @@ class Folded:
     def __post_init__(self) -> None:
         self.position = Position(self.book)
         self.memory = Book(int(self.policy.longest("duplicate_window_seconds")) * SECOND)
+        self.holdings = Holdings(self.origin)
+        if self.rehearsed is not None:
+            self.rehearsed.begin(0)
 
     def keep_for(self, policy: Policy) -> None:
         """Remember from now on as long as ``policy`` needs, if that is longer: what is forgotten stays so."""
@@ -105,6 +121,13 @@ class Folded:
                 self.take_spilled(content)
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
+                self.holdings.expired(str(content.get("decision_id")))
+            case "execution":
+                self.holdings.executed(execution_of(content))
+            case "account":
+                self.holdings.reported(report_of(content))
+            case kind if kind == SNAPSHOT:
+                self._snapshot(content)
             case _:
                 pass
 
@@ -115,7 +138,17 @@ class Folded:
         if remembered is not None:
             self.memory.fold(remembered)
 
+    def snapshot_content(self) -> Content:
+        """The state that a recovery could not count up again from the last day of the ledger."""
+        return {"kind": SNAPSHOT, "holdings": self.holdings.content()}
+
+    def _snapshot(self, content: dict[str, Json]) -> None:
+        holdings = content.get("holdings")
+        if isinstance(holdings, dict):
+            self.holdings = Holdings.read(holdings)
+
     def _decision(self, index: int, content: dict[str, Json]) -> None:
+        self._order(content)
         remembered = remembered_of(content)
         if remembered is None:
             return
@@ -123,6 +156,15 @@ class Folded:
         if remembered.promoted and index > self.settled:
             promise = promise_of(index, content)
             self.open[promise.sequence] = promise
+
+    def _order(self, content: dict[str, Json]) -> None:
+        order = order_of(content)
+        if self.rehearsed is not None:
+            self.rehearsed.due(parse_instant(str(content["at"])))  # it is in the ledger already
+        if order is not None:
+            self.holdings.promoted(order)
+            if self.rehearsed is not None:
+                self.rehearsed.promoted(order)
 
     def forget_settled(self) -> None:
         """Drop the promises that the latest record says are settled."""

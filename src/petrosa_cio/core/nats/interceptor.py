@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from petrosa_cio.apps.nurse.decision import content_of, decide, remember
-from petrosa_cio.apps.nurse.models import parse_instant
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.counters import GateCounters
 from petrosa_cio.core.nats.fold import Folded, spilled_key
+from petrosa_cio.core.nats.judging import Judging
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
 from petrosa_cio.core.nats.promotion import Promotion
-from petrosa_cio.core.nats.quarantine import quarantine
 from petrosa_cio.core.nats.recovery import recover
-from petrosa_cio.core.nats.settlement import promise_made
 from petrosa_cio.core.nats.straight import Straight, written_down
 from petrosa_cio.core.nats.together import end, first_failure
 from petrosa_cio.core.nats.trouble import Contended, Interrupted, Refused
@@ -32,14 +29,12 @@ from petrosa_cio.errors import Fenced, LedgerError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
-    from petrosa_cio.apps.nurse.decision import Content, Decision
-    from petrosa_cio.apps.nurse.models import Instant, Receipt
+    from petrosa_cio.apps.nurse.decision import Content
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.fold import Promise
     from petrosa_cio.core.nats.ledger import Position
     from petrosa_cio.core.nats.link import Link
-    from petrosa_cio.core.nats.reader import Delivered
     from petrosa_cio.core.nats.terms import GateTerms
     from petrosa_cio.core.nats.witness import Heard
     from petrosa_cio.core.nats.writer import UnderWay
@@ -58,6 +53,9 @@ UNSETTLED_SECONDS = 0.2
 
 OVERDUE_SECONDS = 0.5
 """An intent that was heard this long ago, and is not in a stream that has been read to its end, was not captured."""
+
+ACCOUNT_SECONDS = 0.1
+"""How often it is looked whether something has happened to the account, while no intent comes."""
 
 UNREADABLE_LOOKS = 4
 """How often nothing may have come that the stream counts, a quarter of a second apart, before it is read anew."""
@@ -83,6 +81,7 @@ class Gate:
     _straight: Straight | None = field(init=False)
     _writer: LedgerWriter = field(init=False)
     _promotion: Promotion = field(init=False)
+    _judgement: Judging = field(init=False)
     _outage: Outage | None = None
     _unable_since: float | None = None
     """Since when this gate, though connected, has not begun to lead; None once it has."""
@@ -100,6 +99,7 @@ class Gate:
         self.folded = folded
         self._writer = LedgerWriter(self.link, self.terms, folded)
         self._promotion = Promotion(self._writer, self.counters)
+        self._judgement = Judging(self._writer, self.counters, self.log)
 
     @property
     def passed_unrecorded(self) -> int:
@@ -318,11 +318,16 @@ class Gate:
         if self.position.policy_revision != self.terms.policy.revision:
             await self._writer.record(self._policy_record())
         await self._write_down_spilled()
+        if self.terms.accounts is not None and not self.terms.event_clock:
+            self.terms.accounts.begin(self.folded.holdings.cursor)
+            await self._judgement.snapshot()
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
         promotion = self._promotion
         together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
         if not self.terms.event_clock:
             together += [self._compare(), self._change_policy()]
+            if self.terms.accounts is not None:
+                together.append(self._keep_account())
         await first_failure(*together)
 
     def _policy_record(self) -> Content:
@@ -345,6 +350,13 @@ class Gate:
                 else:
                     self._writer.room.release()
             self.log("policy", {"revision": self.terms.policy.revision, "version": self.terms.policy_version})
+
+    async def _keep_account(self) -> None:
+        """Write down what happens to the account though no intent comes."""
+        while True:
+            async with self._judging:
+                await self._judgement.keep_up(self.terms.now())
+            await asyncio.sleep(ACCOUNT_SECONDS)
 
     async def _write_down_spilled(self) -> None:
         """What passed unrecorded during an outage goes into the ledger before anything else is judged."""
@@ -420,69 +432,18 @@ class Gate:
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
             self._unable_since = None
             if not reader.stood and last > self.position.cursor:
-                await self._gap(last + 1)  # there is nothing left whose arrival would tell of it
+                await self._judgement.gap(last + 1)  # there is nothing left whose arrival would tell of it
             async for batch in reader.batches():
                 for message in batch:
                     if self._stop.is_set():
                         await asyncio.Future()  # nothing new; `_watch` ends us once what is under way is settled
                     if message.sequence > self.position.cursor + 1:
-                        await self._gap(message.sequence)
+                        await self._judgement.gap(message.sequence)
                     await writer.room.acquire()
+                    if not self.terms.event_clock:
+                        self.witness.read(message.subject, message.data, asyncio.get_running_loop().time())
                     async with self._judging:
-                        await self._take(message)
-
-    async def _gap(self, upto: int) -> None:
-        """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
-        first, last = self.position.cursor + 1, upto - 1
-        count = last - first + 1
-        self.counters.gaps += count
-        self.log("gap", {"from": first, "to": last})
-        await self._writer.room.acquire()
-        content: Content = {"kind": "gap", "from": first, "to": last, "count": count}
-        await self._writer.append(content, lambda totals: totals._replace(gap=totals.gap + count), cursor=last)
-
-    async def _take(self, message: Delivered) -> None:
-        if not self.terms.event_clock:
-            self.witness.read(message.subject, message.data, asyncio.get_running_loop().time())
-        receipt = self._receive(message)
-        now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
-        decision = self._decide(receipt, now)
-        content = content_of(decision)
-        self.counters.judged += 1
-        self.counters.traces_dropped += receipt.trace.dropped
-        if decision.receipt.undecodable is not None:
-            await quarantine(self.link, self.terms, self.counters, self.log, receipt, content)
-        remembered = remember(decision)
-        if remembered is not None:
-            self.folded.memory.fold(remembered)
-        kind = decision.verdict.kind
-        await self._writer.append(
-            content,
-            lambda totals: totals.judged(kind),
-            cursor=receipt.sequence,
-            promise=promise_made(decision),
-            measured="" if self.terms.event_clock else f'{{"judged_after_us":{(now - receipt.arrived_at) // 1000}}}',
-        )
-
-    def _decide(self, receipt: Receipt, now: Instant) -> Decision:
-        """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
-        try:
-            return self._judged(receipt, now)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is our fault and must not be fatal
-            self.log("ALARM: an intent could not be judged", {"sequence": receipt.sequence, "error": repr(error)})
-            unjudged = replace(receipt, body=None, undecodable=f"our fault: judging it raised {type(error).__name__}")
-            return self._judged(unjudged, now)
-
-    def _judged(self, receipt: Receipt, now: Instant) -> Decision:
-        terms = self.terms
-        return decide(terms.book, receipt, self.folded.memory, terms.policy, now, terms.policy_as_of)
-
-    def _receive(self, message: Delivered) -> Receipt:
-        arrived_at = message.stored_at // 1000 * 1000
-        if self.terms.event_clock:
-            recorded = message.headers.get(subjects.RECORDED_AT_HEADER)
-            arrived_at = parse_instant(recorded) if recorded else arrived_at
-        return wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
+                        await self._judgement.take(message)
 
     # -- watch -------------------------------------------------------------------------------------------------------
 

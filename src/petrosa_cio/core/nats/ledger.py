@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.reader import Delivered
 
 
+SNAPSHOT = "snapshot"
+"""Kind of the record that holds the state whole."""
+
 NOTHING = Totals()
 """The totals of a ledger without records."""
 
@@ -37,6 +40,13 @@ class Position:
     policy_revision: str | None = None
     settled: int = 0
     """Every promise of a record up to this index is known to be kept or expired: where recovery starts to look."""
+    snapshot: int = 0
+    """Index of the last record that holds the state whole; 0 where there is none."""
+
+    @property
+    def since_snapshot(self) -> int:
+        """How many records follow the last snapshot."""
+        return self.index - self.snapshot
 
     @property
     def origin(self) -> int:
@@ -82,11 +92,14 @@ def entry(
         subjects.PREV_HEADER: position.head,
         subjects.SETTLED_HEADER: str(max(settled, position.settled)),
     }
+    snapshot = index if content["kind"] == SNAPSHOT else position.snapshot
+    if snapshot:
+        headers[subjects.SNAPSHOT_HEADER] = str(snapshot)
     if position.index:
         headers["Nats-Expected-Last-Msg-Id"] = position.head
     if measured:
         headers[subjects.MEASURED_HEADER] = measured
-    after = Position(position.book, index, head, cursor, totals, revision, position.settled)
+    after = Position(position.book, index, head, cursor, totals, revision, position.settled, snapshot)
     return Entry(body, headers, after)
 
 
@@ -119,6 +132,7 @@ def position_after(book: str, message: Delivered) -> tuple[Position, dict[str, J
         msg = f"ledger of {book}: record {found.index} says of itself that it is {content.get('index')}"
         raise LedgerError(msg)
     settled = message.headers.get(subjects.SETTLED_HEADER, "0")
+    snapshot = message.headers.get(subjects.SNAPSHOT_HEADER, "0")
     position = Position(
         book,
         found.index,
@@ -127,5 +141,6 @@ def position_after(book: str, message: Delivered) -> tuple[Position, dict[str, J
         Totals.read(content),
         revision if isinstance(revision, str) else None,
         int(settled) if settled.isdigit() else 0,
+        int(snapshot) if snapshot.isdigit() else 0,
     )
     return position, content

@@ -129,6 +129,7 @@ class Promotion:
     async def _record_expiry(self, promise: Promise) -> None:
         self.counters.expired += 1
         self.writer.folded.open.pop(promise.sequence, None)
+        self.writer.folded.holdings.expired(promise.decision_id)
         content: Content = {
             "kind": "expired",
             "sequence": promise.sequence,

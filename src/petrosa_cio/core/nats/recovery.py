@@ -26,7 +26,7 @@ SHORT_LEDGER = 50_000
 
 async def recover(link: Link, terms: GateTerms) -> Folded:
     """Position, memory and open promises of the book. Raises LedgerError where the ledger is unsound."""
-    folded = Folded(terms.book, terms.policy)
+    folded = Folded(terms.book, terms.policy, terms.origin, terms.accounts if terms.event_clock else None)
     last = await link.last(subjects.ledger_stream(terms.book), subjects.ledger_subject(terms.book))
     if last is None:
         first = (await link.state(subjects.INTENTS_STREAM)).first
@@ -111,7 +111,8 @@ async def _first_needed(link: Link, terms: GateTerms, folded: Folded, target: Po
             low = middle + 1
         else:
             high = middle
-    return min(low, target.settled + 1)
+    start = min(low, target.settled + 1)
+    return min(start, target.snapshot) if target.snapshot else start
 
 
 async def accounted_for(link: Link, book: str) -> int:

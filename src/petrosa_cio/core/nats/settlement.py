@@ -21,7 +21,8 @@ def promise_made(decision: Decision) -> Promise | None:
     if intent is None or not decision.verdict.kind.promotes:
         return None
     quantity = None if decision.verdict.quantity is None else float(decision.verdict.quantity)
-    return Promise(0, decision.receipt, intent, decision.decision_id, decision.signal_id, quantity)
+    reduces = decision.verdict.reduces is not None
+    return Promise(0, decision.receipt, intent, decision.decision_id, decision.signal_id, quantity, reduces=reduces)
 
 
 def signal_message(terms: GateTerms, promise: Promise) -> tuple[str, bytes, dict[str, str]]:
@@ -48,7 +49,7 @@ def settlement(book: str, sequence: int) -> dict[str, str]:
 
 def too_late(terms: GateTerms, promise: Promise) -> bool:
     """Whether promotion may no longer begin. What reduces risk is never too late."""
-    if terms.event_clock or not promise.intent.adds_risk:
+    if terms.event_clock or promise.reduces or not promise.intent.adds_risk:
         return False
     intent = promise.intent
     limits = terms.policy.limits(intent.symbol, intent.strategy_id, intent.side)

@@ -17,6 +17,7 @@ POLICY_STREAM = f"KV_{POLICY_BUCKET}"
 PREV_HEADER = "Cio-Prev"
 MEASURED_HEADER = "Cio-Measured"
 SETTLED_HEADER = "Cio-Settled"
+SNAPSHOT_HEADER = "Cio-Snapshot"
 RECORDED_AT_HEADER = "Cio-Recorded-At"
 
 _BOOK = re.compile(r"[A-Za-z0-9_-]{1,32}\Z", re.ASCII)

@@ -1,0 +1,158 @@
+"""Judging: one intent after another; what has happened to the account first, then the verdict, then its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from petrosa_cio.apps.nurse.decision import content_of, decide, remember
+from petrosa_cio.apps.nurse.happenings import Execution
+from petrosa_cio.apps.nurse.happenings_record import execution_content, report_content
+from petrosa_cio.apps.nurse.models import Intent, parse_instant
+from petrosa_cio.apps.nurse.orders import order_made
+from petrosa_cio.core.nats import subjects, wire
+from petrosa_cio.core.nats.quarantine import quarantine
+from petrosa_cio.core.nats.settlement import promise_made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from petrosa_cio.apps.nurse.decision import Content, Decision
+    from petrosa_cio.apps.nurse.happenings import AccountReport, Happening
+    from petrosa_cio.apps.nurse.models import Instant, Receipt
+    from petrosa_cio.core.nats.counters import GateCounters
+    from petrosa_cio.core.nats.fold import Folded
+    from petrosa_cio.core.nats.reader import Delivered
+    from petrosa_cio.core.nats.terms import GateTerms
+    from petrosa_cio.core.nats.writer import LedgerWriter
+
+SAME_REPORT_NS = 30_000_000_000
+"""A report that tells nothing new but its time is recorded this often at most; it counts as heard all the same."""
+
+SNAPSHOT_RECORDS = 20_000
+"""After this many records the state is written down whole, so that a recovery need not read further back."""
+
+
+@dataclass(slots=True)
+class Judging:
+    """Judges for one gate while it leads. Made anew each time, like the writer that it writes with."""
+
+    writer: LedgerWriter
+    counters: GateCounters
+    log: Callable[[str, dict[str, object]], None]
+    _report: AccountReport | None = None
+    """The last report that was recorded."""
+
+    @property
+    def terms(self) -> GateTerms:
+        """On which terms the gate works."""
+        return self.writer.terms
+
+    @property
+    def folded(self) -> Folded:
+        """What the ledger says so far."""
+        return self.writer.folded
+
+    async def take(self, message: Delivered) -> None:
+        """Judge one intent and send its record. It holds a place of the writer's room."""
+        receipt = self._receive(message)
+        now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
+        await self.keep_up(now)
+        decision = self._decide(receipt, now)
+        content = content_of(decision)
+        self.counters.judged += 1
+        self.counters.traces_dropped += receipt.trace.dropped
+        if decision.receipt.undecodable is not None:
+            await quarantine(self.writer.link, self.terms, self.counters, self.log, receipt, content)
+        self._remember(decision)
+        kind = decision.verdict.kind
+        await self.writer.append(
+            content,
+            lambda totals: totals.judged(kind),
+            cursor=receipt.sequence,
+            promise=promise_made(decision),
+            measured="" if self.terms.event_clock else f'{{"judged_after_us":{(now - receipt.arrived_at) // 1000}}}',
+        )
+
+    async def keep_up(self, now: Instant) -> None:
+        """Write down what has happened to the account up to ``now``: nothing is judged on what is not recorded."""
+        if self.terms.accounts is not None:
+            for happening in self.terms.accounts.due(now):
+                content = self._folded(happening)
+                if content is not None:
+                    await self.writer.room.acquire()
+                    await self.writer.append(content, lambda totals: totals)
+        if not self.terms.event_clock and self.writer.position.since_snapshot >= SNAPSHOT_RECORDS:
+            await self.snapshot()
+
+    async def snapshot(self) -> None:
+        """Write the state down whole."""
+        await self.writer.room.acquire()
+        await self.writer.append(self.folded.snapshot_content(), lambda totals: totals)
+
+    async def gap(self, upto: int) -> None:
+        """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
+        first, last = self.writer.position.cursor + 1, upto - 1
+        count = last - first + 1
+        self.counters.gaps += count
+        self.log("gap", {"from": first, "to": last})
+        await self.writer.room.acquire()
+        content: Content = {"kind": "gap", "from": first, "to": last, "count": count}
+        await self.writer.append(content, lambda totals: totals._replace(gap=totals.gap + count), cursor=last)
+
+    def _folded(self, happening: Happening) -> Content | None:
+        """Fold what happened; its record, or None where there is nothing in it that was not known."""
+        holdings = self.folded.holdings
+        if isinstance(happening, Execution):
+            if not holdings.executed(happening):
+                self.counters.executions_repeated += 1
+                return None
+            self.counters.executions += 1
+            return {"kind": "execution", **execution_content(happening)}
+        if not holdings.reported(happening):
+            return None
+        known, self._report = self._report, happening
+        if known is not None and _same(known, happening) and happening.as_of - known.as_of < SAME_REPORT_NS:
+            self._report = known
+            return None
+        return {"kind": "account", **report_content(happening)}
+
+    def _remember(self, decision: Decision) -> None:
+        remembered = remember(decision)
+        if remembered is not None:
+            self.folded.memory.fold(remembered)
+        order = order_made(decision)
+        if order is not None:
+            self.folded.holdings.promoted(order)
+            if self.terms.accounts is not None:
+                self.terms.accounts.promoted(order)
+
+    def _decide(self, receipt: Receipt, now: Instant) -> Decision:
+        """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
+        try:
+            return self._judged(receipt, now)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is our fault and must not be fatal
+            self.log("ALARM: an intent could not be judged", {"sequence": receipt.sequence, "error": repr(error)})
+            unjudged = replace(receipt, body=None, undecodable=f"our fault: judging it raised {type(error).__name__}")
+            return self._judged(unjudged, now)
+
+    def _judged(self, receipt: Receipt, now: Instant) -> Decision:
+        terms, folded, body = self.terms, self.folded, receipt.body
+        market = portfolio = None
+        if isinstance(body, Intent) and body.side is not None:
+            if terms.market is not None:
+                market = terms.market.state(body.symbol, now)
+            if terms.accounts is not None:
+                portfolio = folded.holdings.portfolio(body.symbol, body.strategy_id, body.side, now)
+        return decide(terms.book, receipt, folded.memory, terms.policy, now, terms.policy_as_of, market, portfolio)
+
+    def _receive(self, message: Delivered) -> Receipt:
+        arrived_at = message.stored_at // 1000 * 1000
+        if self.terms.event_clock:
+            recorded = message.headers.get(subjects.RECORDED_AT_HEADER)
+            arrived_at = parse_instant(recorded) if recorded else arrived_at
+        return wire.receive(message.sequence, message.subject, message.data, message.headers, arrived_at)
+
+
+def _same(known: AccountReport, told: AccountReport) -> bool:
+    return replace(told, as_of=known.as_of) == known
