@@ -178,8 +178,8 @@ def _pause(told: str | None) -> float:
 def _wallet(answer: object) -> tuple[str, Decimal, tuple[str, ...]]:
     """Whose account the engine tells of, its wallet balance, and what is to be said of it. Raises Unreadable."""
     account = object_in(answer, "the answer")
-    balances = object_in(account.get("balances") or {}, "balances")
-    at_exchange = object_in(balances.get("binance") or {}, "balances.binance")
+    balances = _object_if_told(account, "balances")
+    at_exchange = _object_if_told(balances, "binance")
     simulated = _holds(balances.get("simulator"))
     if at_exchange.get("error"):
         msg = "the engine says that it cannot read its exchange"
@@ -191,6 +191,11 @@ def _wallet(answer: object) -> tuple[str, Decimal, tuple[str, ...]]:
     usdt = object_in(at_exchange.get("USDT"), "balances.binance.USDT")
     note = "total_balance_usdt counts a simulator's money too: the wallet is that at the exchange"
     return "the exchange", figure(usdt, "wallet_balance"), (note,)
+
+
+def _object_if_told(fields: dict[str, object], name: str) -> dict[str, object]:
+    """The object under ``name``; an empty one where there is none. Raises Unreadable."""
+    return {} if fields.get(name) is None else object_in(fields[name], name)
 
 
 def _holds(value: object, depth: int = 0) -> bool:
