@@ -124,6 +124,11 @@ def intent_bytes(**fields: Json) -> bytes:
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
+def _hear_ctrl_c() -> None:
+    """Undo what a shell does to what it runs in the background, and children inherit: SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Process:
     """A child of ours with its output in a file; never a pipe, which an orphan would hold open."""
@@ -136,7 +141,12 @@ class Process:
     def start(self) -> Process:
         with self.log.open("ab") as output:
             self.running = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(self.environment)
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_environment(self.environment),
+                preexec_fn=_hear_ctrl_c,
             )
         return self
 

@@ -29,6 +29,19 @@ async def test_a_task_that_swallows_its_cancellation_is_ended_all_the_same() -> 
     assert len(swallowed) == 2
 
 
+async def test_whoever_is_cancelled_while_it_ends_others_leaves_none_behind() -> None:
+    """`end` goes on until its tasks have ended, and is cancelled then."""
+    swallowed: list[str] = []
+    task = asyncio.create_task(stubborn(swallowed))
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(end(task))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(ending, 5)
+    assert task.cancelled()
+
+
 async def test_the_first_failure_ends_the_others_and_is_raised_plain() -> None:
     """What one raises comes out unwrapped, and no other is left running, stubborn or not."""
     swallowed: list[str] = []

@@ -15,16 +15,24 @@ async def end(*tasks: asyncio.Task[object]) -> None:
     """Cancel tasks until they have ended, whatever they raise.
 
     Once is not enough: on Python 3.11 `asyncio.wait_for`, which every request of the NATS client goes through, swallows
-    a cancellation that arrives together with the answer.
+    a cancellation that arrives together with the answer. Whoever is cancelled while it waits here is so once the tasks
+    have ended: none is left behind.
     """
     pending: set[asyncio.Task[object]] = {task for task in tasks if not task.done()}
+    interrupted: asyncio.CancelledError | None = None
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=ASK_AGAIN_SECONDS)
+        try:
+            await asyncio.wait(pending, timeout=ASK_AGAIN_SECONDS)
+        except asyncio.CancelledError as error:
+            interrupted = error
+        pending = {task for task in pending if not task.done()}
     for task in tasks:
         if not task.cancelled():
             task.exception()  # seen; whoever cares has asked before
+    if interrupted is not None:
+        raise interrupted
 
 
 async def first_failure(*coroutines: Coroutine[None, None, None]) -> None:
