@@ -81,6 +81,17 @@ class Settings(BaseSettings):
         le=10_080,
         description="Minutes between probes of the exchange's answers (petrosa-cio probe). 0: none.",
     )
+    account_source: Literal["none", "engine", "binance"] = Field(
+        default="none",
+        description="Who is asked what the account holds: the engine's REST interface, or Binance with a read-only "
+        "key. Figures of the two are never put together.",
+    )
+    engine_url: str | None = Field(
+        default=None, description="REST interface of the engine: http://host:port. Needed where it is the source."
+    )
+    account_poll_seconds: float = Field(
+        default=5.0, ge=1, le=3600, description="Seconds between two looks at the account. Binance counts each as 50."
+    )
     intents_days: float = Field(default=7.0, gt=0, description="Days the intent stream keeps what arrived.")
     outbox_days: float = Field(default=30.0, gt=0, description="Days the outbox keeps signals.")
     quarantine_days: float = Field(default=90.0, gt=0, description="Days the quarantine keeps raw bytes.")
@@ -113,6 +124,10 @@ def read_settings() -> Settings:
     else:
         if (settings.binance_api_key is None) != (settings.binance_api_secret is None):
             faults.append(f"{PREFIX}BINANCE_API_KEY and {PREFIX}BINANCE_API_SECRET: set both or neither")
+        if settings.account_source == "engine" and settings.engine_url is None:
+            faults.append(f"{PREFIX}ENGINE_URL: the engine is the source of the account, so it is needed")
+        if settings.account_source == "binance" and settings.binance_api_key is None:
+            faults.append(f"{PREFIX}BINANCE_API_KEY: Binance is the source of the account, so it is needed")
         if not faults:
             return settings
     raise SettingsError("; ".join(faults))

@@ -168,15 +168,15 @@ class Binance:
         return Reply(status, body, asked, answered, "", _weight(response.headers), wait, large)
 
 
-def checked_base_url(base_url: str) -> str:
+def checked_base_url(base_url: str, name: str = "--base-url", like: str = BINANCE_USDM) -> str:
     """``base_url`` if one can ask it. Raises SettingsError without repeating it: it may hold a password."""
     try:
         url = httpx2.URL(base_url)
     except httpx2.InvalidURL as error:
-        msg = "--base-url: is not a URL"
+        msg = f"{name}: is not a URL"
         raise SettingsError(msg) from error
     if url.scheme not in ("http", "https") or not url.host or "%" in url.host or url.userinfo:
-        msg = f"--base-url: must be like {BINANCE_USDM}, without user and password"
+        msg = f"{name}: must be like {like}, without user and password"
         raise SettingsError(msg)
     return base_url
 

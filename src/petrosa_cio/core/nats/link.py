@@ -56,7 +56,7 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long the intent stream, the outbox and the quarantine keep messages, in days. The ledger keeps all."""
+    """How long the streams keep messages, in days. The ledger keeps all; executions are kept as long as intents."""
 
     intents_days: float = 7.0
     outbox_days: float = 30.0
@@ -250,6 +250,16 @@ class Link:
                 description="Raw bytes of what could not be decoded",
                 subjects=list(subjects.QUARANTINE_SUBJECTS),
                 max_age=retention.quarantine_days * days,
+                duplicate_window=0.1,
+                num_replicas=copies,
+            )
+        )
+        await self._ensure(
+            StreamConfig(
+                name=subjects.EXECUTIONS_STREAM,
+                description="What the engine tells of its orders",
+                subjects=list(subjects.EXECUTION_SUBJECTS),
+                max_age=retention.intents_days * days,
                 duplicate_window=0.1,
                 num_replicas=copies,
             )

@@ -10,6 +10,8 @@ INTENTS_STREAM = "CIO_INTENTS"
 INTENT_SUBJECTS = ("intent.>", "cio.intent.>")
 QUARANTINE_STREAM = "CIO_QUARANTINE"
 QUARANTINE_SUBJECTS = ("cio.quarantine.>",)
+EXECUTIONS_STREAM = "CIO_EXECUTIONS"
+EXECUTION_SUBJECTS = ("execution.events.>",)
 HEADS_BUCKET = "cio-heads"
 POLICY_BUCKET = "cio-policy"
 POLICY_STREAM = f"KV_{POLICY_BUCKET}"
@@ -76,6 +78,16 @@ def quarantine_subject(book: str, sequence: int) -> str:
 def status_subject(book: str) -> str:
     """Request subject on which every gate of a book answers with its status."""
     return f"cio.status.{book}"
+
+
+def account_subject(book: str) -> str:
+    """Subject on which reports of what a book's account holds are published, at most once each."""
+    return f"cio.account.{book}"
+
+
+def execution_subject(token: str) -> str:
+    """Subject on which an engine tells of one strategy's orders."""
+    return f"execution.events.{token}"
 
 
 def policy_subject(book: str) -> str:
