@@ -152,8 +152,8 @@ def test_an_order_of_which_nothing_is_heard_may_fill_for_300_seconds(now, open_)
     """The engine refuses older signals; asking changes nothing, and a fill heard later counts all the same."""
     holdings = holdings_with(promoted_order())
     for _ in range(2):
-        assert len(orders(holdings, MORNING + 1)) == 1
         assert bool(orders(holdings, MORNING + now)) is open_
+        assert len(orders(holdings, MORNING + 1)) == 1
     holdings.executed(entry("d1", later(400), None))
     assert held(holdings) == 2
 

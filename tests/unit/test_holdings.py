@@ -183,6 +183,28 @@ def test_a_deposit_is_no_profit(settled) -> None:
     assert money(holdings, NOON) == figures("1460", "1500", "1500", "-40", "0")
 
 
+def test_a_deposit_is_told_from_a_profit_whose_word_is_late() -> None:
+    """Only what stood for the whole minute is settled: the profit that came at its end is none of it."""
+    holdings = Holdings()
+    holdings.reported(report(at("09:00"), "1000", "50"))
+    holdings.reported(report(at("09:01"), "1500", "50"))
+    holdings.reported(report(at("09:02"), "1550", "0"))
+    holdings.executed(exit_of("d1", at("09:01:59"), "50"))
+    for clock in ("09:02:05", "09:05", "09:10"):
+        holdings.reported(report(at(clock), "1550", "0"))
+        assert money(holdings, at(clock)) == figures("1550", "1550", "1550", "50", "-50")
+
+
+def test_a_fill_told_before_the_first_report_that_lacks_it_is_not_in_the_day_s_start() -> None:
+    """The report's equity is of before the fill, and so is the day's start that comes of it."""
+    holdings = Holdings()
+    holdings.executed(exit_of("d1", at("09:02"), "-30"))
+    holdings.reported(report(at("09:01"), "1000", "-30"))
+    assert money(holdings, at("09:02")) == figures("970", "970", "970", "-30", "30")
+    holdings.reported(report(at("09:03"), "970", "0"))
+    assert money(holdings, at("09:03")) == figures("970", "970", "970", "-30", "30")
+
+
 def test_what_leaves_the_wallet_unexplained_is_a_loss_of_its_day() -> None:
     """Funding or a withdrawal, nobody can say: part of the open result at once, realised once it has stood a minute."""
     holdings = Holdings()
@@ -233,6 +255,28 @@ def test_a_close_takes_off_the_position_of_its_own_strategy() -> None:
     assert seen(holdings).positions == (held,)
     holdings.reported(report(at("09:01:30"), positions=(BTC_LONG,)))
     assert seen(holdings).positions == (Position("BTCUSDT", Side.LONG, D(3), D(110), D(330), D(1), None, "fade"),)
+
+
+def test_a_close_since_the_report_takes_off_its_own_part_and_then_what_nobody_is_known_to_own() -> None:
+    """What a report tells has no owner; another strategy's part comes last."""
+    holdings = Holdings()
+    holdings.reported(report(positions=(BTC_LONG,)))
+    holdings.executed(entry("d1", at("09:01"), "3", strategy_id="fade"))
+    holdings.executed(entry("d2", at("09:02"), "1"))
+    holdings.executed(exit_of("d2", at("09:03"), "5", "1"))
+    fade = Position("BTCUSDT", Side.LONG, D(3), D(100), D(300), D(1), strategy_id="fade")
+    assert seen(holdings).positions == (BTC_LONG, fade)
+    holdings.executed(exit_of("d0", at("09:04"), "5", "0.5"))
+    assert seen(holdings).positions == (Position("BTCUSDT", Side.LONG, D("1.5"), D(100), D(150), D(5)), fade)
+
+
+def test_a_close_told_before_the_entry_of_its_moment_still_finds_it() -> None:
+    """Where a report tells the positions, what is filled at one moment opens before it closes."""
+    holdings = Holdings()
+    holdings.reported(report(positions=()))
+    holdings.executed(exit_of("d1", at("09:01"), "5", "2"))
+    holdings.executed(entry("d1", at("09:01"), "2"))
+    assert seen(holdings).positions == ()
 
 
 def test_positions_are_worked_out_from_fills_where_no_report_tells_them() -> None:
