@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from petrosa_cio.apps.nurse.models import Order, Outcome, Side, decimal_of
+from petrosa_cio.apps.nurse.models import Order, Outcome, Side, Terms, decimal_of
 from petrosa_cio.apps.nurse.soundness import sound_account, sound_market
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ def subject_of(case: Case, intent: Intent, limits: Limits, side: Side) -> Subjec
     sign = 1 if side is Side.LONG else -1
     market = sound_market(case.market, intent.symbol, limits, case.now)
     account = sound_account(case.portfolio, limits, case.now)
+    stop = _level(intent.stop_loss, intent.stop_loss_pct, price, -sign)
+    target = _level(intent.take_profit, intent.take_profit_pct, price, sign)
+    leverage, multiplier = limits.required_number("leverage"), limits.required_number("quantity_multiplier")
+    terms = Terms(price, leverage, multiplier, stop, target)
     return Subject(
         case=case,
         intent=intent,
@@ -112,10 +116,10 @@ def subject_of(case: Case, intent: Intent, limits: Limits, side: Side) -> Subjec
         side=side,
         price=price,
         current=current,
-        stop=_level(intent.stop_loss, intent.stop_loss_pct, price, -sign),
-        target=_level(intent.take_profit, intent.take_profit_pct, price, sign),
+        stop=stop,
+        target=target,
         confidence=decimal_of(intent.confidence) if intent.confidence is not None else _ZERO,
-        order=effective_order(intent, limits, price, market, account),
+        order=effective_order(intent, limits, terms, market, account),
         market=market,
         account=account,
         opposed=_opposed(account, intent.symbol, side, limits),
@@ -142,7 +146,7 @@ def _opposed(account: Portfolio | None, symbol: str, side: Side, limits: Limits)
 
 
 def effective_order(
-    intent: Intent, limits: Limits, price: Decimal, market: MarketState | None, account: Portfolio | None
+    intent: Intent, limits: Limits, terms: Terms, market: MarketState | None, account: Portfolio | None
 ) -> Order:
     """The order that the engine would really send for ``intent`` (source: fleet facts §2.5, checked order of sizing).
 
@@ -150,21 +154,22 @@ def effective_order(
     to the exchange's minimum and rounded down to its step. Where a fact is missing (equity, the exchange's minimum)
     the size is None.
     """
+    price = terms.price
     quantity, basis = _requested(intent, price, account)
     least = minimum_quantity(market, limits, price)
     if basis == "exchange_minimum":
-        return _order(least, price, basis)
+        return _order(least, terms, basis)
     if quantity is None:
-        return Order(None, None, basis)
-    quantity *= limits.required_number("quantity_multiplier")
+        return _order(None, terms, basis)
+    quantity *= terms.multiplier
     if limits.flag("use_exchange_minimums") and least is not None:
         quantity = max(quantity, least)
     step = step_of(market, limits)
-    return _order(quantity if step is None else _to_step(quantity, step, ROUND_DOWN), price, basis)
+    return _order(quantity if step is None else _to_step(quantity, step, ROUND_DOWN), terms, basis)
 
 
-def _order(quantity: Decimal | None, price: Decimal, basis: str) -> Order:
-    return Order(quantity, None if quantity is None else quantity * price, basis)
+def _order(quantity: Decimal | None, terms: Terms, basis: str) -> Order:
+    return Order(quantity, None if quantity is None else quantity * terms.price, basis, terms)
 
 
 def _requested(intent: Intent, price: Decimal, account: Portfolio | None) -> tuple[Decimal | None, str]:

@@ -34,7 +34,7 @@ from petrosa_cio.apps.nurse.models import (
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.book import Book
     from petrosa_cio.apps.nurse.facts import MarketState, Portfolio
-    from petrosa_cio.apps.nurse.models import Instant, Json, Observation, Receipt, Scalar
+    from petrosa_cio.apps.nurse.models import Instant, Json, Observation, Receipt, Scalar, Terms
     from petrosa_cio.apps.nurse.policy import Policy
 
 Content: TypeAlias = "dict[str, object]"
@@ -216,6 +216,8 @@ def content_of(decision: Decision) -> Content:
     if verdict.order is not None:
         order = verdict.order
         content["order"] = {"quantity": order.quantity, "notional": order.notional, "basis": order.basis}
+        if verdict.kind.promotes and order.terms is not None:
+            content["promoted"] = _promoted(order.terms, verdict.ordered)
         # Only what has an effective order was judged on facts of market and account.
         if decision.market is not None:
             content["market"] = market_content(decision.market)
@@ -227,6 +229,18 @@ def content_of(decision: Decision) -> Content:
         content["quantity"] = verdict.quantity
     if verdict.kind.promotes:
         content["signal_id"] = decision.signal_id
+    return content
+
+
+def _promoted(terms: Terms, quantity: Decimal | None) -> dict[str, str]:
+    """What the engine is asked for, as decimal text: exposure is counted from it, again after a restart."""
+    content = {"price": str(terms.price), "leverage": str(terms.leverage)}
+    if quantity is not None:
+        content["quantity"] = str(quantity)
+    if terms.stop is not None:
+        content["stop"] = str(terms.stop)
+    if terms.target is not None:
+        content["target"] = str(terms.target)
     return content
 
 

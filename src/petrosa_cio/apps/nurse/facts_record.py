@@ -78,8 +78,8 @@ def account_content(account: Portfolio) -> Content:
             "peak_equity": _text(account.peak_equity),
             "realised_today": _text(account.realised_today),
             "open_today": _text(account.open_today),
-            "positions": None if positions is None else [_position_content(one) for one in positions],
-            "orders": None if orders is None else [_order_content(one) for one in orders],
+            "positions": None if positions is None else [position_content(one) for one in positions],
+            "orders": None if orders is None else [open_order_content(one) for one in orders],
             "strategies": None if strategies is None else [_strategy_content(one) for one in strategies],
             "streaks": None if streaks is None else [_streak_content(one) for one in streaks],
         }
@@ -128,8 +128,8 @@ def account_of(content: Json) -> Portfolio | None:
         peak_equity=_figure(content, "peak_equity"),
         realised_today=_figure(content, "realised_today"),
         open_today=_figure(content, "open_today"),
-        positions=_parts(content, "positions", _position),
-        orders=_parts(content, "orders", _order),
+        positions=_parts(content, "positions", position_of),
+        orders=_parts(content, "orders", open_order_of),
         strategies=_parts(content, "strategies", _strategy),
         streaks=_parts(content, "streaks", _streak),
     )
@@ -183,7 +183,8 @@ def _bracket(content: Content) -> Bracket:
     return Bracket(*(_known_figure(content, name) for name in ("cap", "rate", "deduction")))
 
 
-def _position_content(one: Position) -> Content:
+def position_content(one: Position) -> Content:
+    """One position, as it is recorded."""
     return _present(
         {
             "symbol": one.symbol,
@@ -198,7 +199,8 @@ def _position_content(one: Position) -> Content:
     )
 
 
-def _position(content: Content) -> Position:
+def position_of(content: Content) -> Position:
+    """The position that `position_content` wrote."""
     return Position(
         str(content.get("symbol")),
         Side(str(content.get("side"))),
@@ -211,7 +213,8 @@ def _position(content: Content) -> Position:
     )
 
 
-def _order_content(one: OpenOrder) -> Content:
+def open_order_content(one: OpenOrder) -> Content:
+    """One open order, as it is recorded."""
     return {
         "symbol": one.symbol,
         "side": one.side.value,
@@ -222,7 +225,8 @@ def _order_content(one: OpenOrder) -> Content:
     }
 
 
-def _order(content: Content) -> OpenOrder:
+def open_order_of(content: Content) -> OpenOrder:
+    """The order that `open_order_content` wrote."""
     return OpenOrder(
         str(content.get("symbol")),
         Side(str(content.get("side"))),

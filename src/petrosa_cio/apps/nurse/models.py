@@ -308,6 +308,17 @@ class Observation(NamedTuple):
     numbers: tuple[tuple[str, Scalar], ...] = ()
 
 
+class Terms(NamedTuple):
+    """What an order is placed on besides its size: the reference price, its protective levels, and the policy's own."""
+
+    price: Decimal
+    leverage: Decimal
+    multiplier: Decimal
+    """Factor that the engine applies to the quantity on a signal (``quantity_multiplier``)."""
+    stop: Decimal | None = None
+    target: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """The effective order: what the engine would really send for an intent (controls §2, fleet facts §2.5)."""
@@ -318,6 +329,7 @@ class Order:
     """Quote currency; None where a fact it depends on is missing."""
     basis: str
     """``quantity``, ``quote_quantity``, ``position_size_pct`` or ``exchange_minimum``: what the size was taken from."""
+    terms: Terms | None = None
 
 
 class VerdictKind(StrEnum):
@@ -347,6 +359,15 @@ class Verdict:
     """For a reduction: the quantity that remains, in base asset."""
     reduces: Decimal | None = None
     """For a buy or sell that passed because it only reduces: what is open on the other side, in base asset."""
+
+    @property
+    def ordered(self) -> Decimal | None:
+        """Quantity that the engine will order on this verdict, in base asset: what is on the signal, multiplied."""
+        if self.order is None:
+            return None
+        if self.quantity is None or self.order.terms is None:
+            return self.order.quantity
+        return self.quantity * self.order.terms.multiplier
 
 
 @dataclass(frozen=True, slots=True)
