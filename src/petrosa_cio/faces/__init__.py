@@ -177,10 +177,15 @@ class Screen:
 
 
 def _execution_line(content: dict[str, object]) -> str:
-    pnl = content.get("pnl")
-    names = ("event", "strategy_id", "side", "quantity", "symbol", "price")
-    what = " ".join(_safe(content[name]) for name in names if content.get(name) is not None)
-    return f"{str(content.get('at'))[11:23]} {what}" + ("" if pnl is None else f"  pnl {_safe(pnl)}")
+    told = content.get("execution")
+    found = told if isinstance(told, dict) else {}
+    names = ("kind", "strategy_id", "side", "quantity", "symbol", "price", "pnl")
+    what = " ".join(
+        f"pnl {_safe(found[name])}" if name == "pnl" else _safe(found[name])
+        for name in names
+        if found.get(name) is not None
+    )
+    return f"{str(found.get('at'))[11:23]} {what}"
 
 
 def _decision_line(content: dict[str, object]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.book import Book
 from petrosa_cio.apps.nurse.decision import remembered_of
-from petrosa_cio.apps.nurse.happenings_record import execution_of, report_of
+from petrosa_cio.apps.nurse.happenings_record import execution_of, part, report_of
 from petrosa_cio.apps.nurse.holdings import Holdings
 from petrosa_cio.apps.nurse.models import SECOND, Intent, parse_instant
 from petrosa_cio.apps.nurse.orders import order_of
@@ -123,9 +123,9 @@ class Folded:
                 self.open.pop(int(str(content.get("sequence"))), None)
                 self.holdings.expired(str(content.get("decision_id")))
             case "execution":
-                self.holdings.executed(execution_of(content))
+                self.holdings.executed(execution_of(part(content, "execution")))
             case "account":
-                self.holdings.reported(report_of(content))
+                self.holdings.reported(report_of(part(content, "report")))
             case kind if kind == SNAPSHOT:
                 self._snapshot(content)
             case _:

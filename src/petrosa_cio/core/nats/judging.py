@@ -108,14 +108,14 @@ class Judging:
                 self.counters.executions_repeated += 1
                 return None
             self.counters.executions += 1
-            return {"kind": "execution", **execution_content(happening)}
+            return {"kind": "execution", "execution": execution_content(happening)}
         if not holdings.reported(happening):
             return None
         known, self._report = self._report, happening
         if known is not None and _same(known, happening) and happening.as_of - known.as_of < SAME_REPORT_NS:
             self._report = known
             return None
-        return {"kind": "account", **report_content(happening)}
+        return {"kind": "account", "report": report_content(happening)}
 
     def _remember(self, decision: Decision) -> None:
         remembered = remember(decision)
