@@ -167,11 +167,12 @@ class Standing:
                 latched.append(latch.hold())
         return state, hold, tuple(latched)
 
-    def content(self) -> dict[str, object]:
-        """As written in a record."""
+    def content(self, now: Instant | None = None) -> dict[str, object]:
+        """As written in a record: all latches, or those that hold at ``now``."""
+        latches = self.latches.values() if now is None else self.in_force(now)
         return {
             "operator": None if self.word is None else _word_content(self.word),
-            "latches": [_latch_content(one) for one in self.latches.values()],
+            "latches": [_latch_content(one) for one in latches],
         }
 
     @classmethod
