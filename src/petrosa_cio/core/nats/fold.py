@@ -103,6 +103,8 @@ class Folded:
                 self._decision(found.index, content)
             case "spilled":
                 self.take_spilled(content)
+            case "state" | "latch":
+                self.memory.take_standing(content)
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
             case _:

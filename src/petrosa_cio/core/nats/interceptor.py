@@ -12,9 +12,12 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.decision import content_of, decide, remember
+from petrosa_cio.apps.nurse.latches import set_content
 from petrosa_cio.apps.nurse.models import parse_instant
 from petrosa_cio.core.nats import subjects, wire
+from petrosa_cio.core.nats.commands import Commands, Verb, change_of, done, refused, shown
 from petrosa_cio.core.nats.counters import GateCounters
 from petrosa_cio.core.nats.fold import Folded, spilled_key
 from petrosa_cio.core.nats.outage import PROBE_SECONDS, Outage
@@ -89,6 +92,7 @@ class Gate:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _offered: tuple[Policy, int] | None = None
     _policy_offered: asyncio.Event = field(default_factory=asyncio.Event)
+    _commands: Commands = field(default_factory=Commands)
     _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from before a verdict until its record is sent: the policy changes only between two intents."""
 
@@ -322,7 +326,7 @@ class Gate:
         promotion = self._promotion
         together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
         if not self.terms.event_clock:
-            together += [self._compare(), self._change_policy()]
+            together += [self._compare(), self._change_policy(), self._obey()]
         await first_failure(*together)
 
     def _policy_record(self) -> Content:
@@ -345,6 +349,31 @@ class Gate:
                 else:
                     self._writer.room.release()
             self.log("policy", {"revision": self.terms.policy.revision, "version": self.terms.policy_version})
+
+    async def command(self, data: bytes) -> bytes | None:
+        """Answer an operator, once what is asked for is recorded; None where another gate leads, or it was not."""
+        return await self._commands.ask(data) if self.state in ("leading", "recovering") else None
+
+    async def _obey(self) -> None:
+        """Carry out what operators ask, each between two intents, and answer once its record is stored."""
+        while True:
+            asked = await self._commands.next()
+            await self._writer.room.acquire()
+            async with self._judging:
+                now, memory = self.terms.now(), self.folded.memory
+                content = None if asked.command.verb is Verb.SHOW else change_of(asked.command, memory.standing, now)
+                if content is None or isinstance(content, str):
+                    self._writer.room.release()
+                    answer = done(shown(self.terms.book, memory.standing, now)) if content is None else refused(content)
+                    asked.reply(answer)
+                    continue
+                under_way = await self._writer.append(content, lambda totals: totals)
+                memory.take_standing(record.decode(record.encode(content)))
+                standing = shown(self.terms.book, memory.standing, now)
+            await asyncio.wait({under_way.future})
+            under_way.future.result()
+            self.log("command", {"command": asked.command.verb.value, "who": asked.command.who})
+            asked.reply(done(standing))
 
     async def _write_down_spilled(self) -> None:
         """What passed unrecorded during an outage goes into the ledger before anything else is judged."""
@@ -453,8 +482,7 @@ class Gate:
         if decision.receipt.undecodable is not None:
             await quarantine(self.link, self.terms, self.counters, self.log, receipt, content)
         remembered = remember(decision)
-        if remembered is not None:
-            self.folded.memory.fold(remembered)
+        latched = () if remembered is None else self.folded.memory.fold(remembered)
         kind = decision.verdict.kind
         await self._writer.append(
             content,
@@ -463,6 +491,10 @@ class Gate:
             promise=promise_made(decision),
             measured="" if self.terms.event_clock else f'{{"judged_after_us":{(now - receipt.arrived_at) // 1000}}}',
         )
+        for latch in latched:
+            self.log("ALARM: a red line latched", {"code": latch.code, "strategy": latch.strategy_id})
+            await self._writer.room.acquire()
+            await self._writer.append(set_content(latch), lambda totals: totals)
 
     def _decide(self, receipt: Receipt, now: Instant) -> Decision:
         """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
