@@ -124,6 +124,11 @@ class Asked:
     command: Command
     answer: asyncio.Future[bytes]
 
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for it any more: then it is not carried out."""
+        return self.answer.done()
+
     def reply(self, answer: bytes) -> None:
         """Answer, if anybody still waits."""
         if not self.answer.done():

@@ -360,6 +360,9 @@ class Gate:
             asked = await self._commands.next()
             await self._writer.room.acquire()
             async with self._judging:
+                if asked.given_up:
+                    self._writer.room.release()
+                    continue
                 now, memory = self.terms.now(), self.folded.memory
                 content = None if asked.command.verb is Verb.SHOW else change_of(asked.command, memory.standing, now)
                 if content is None or isinstance(content, str):
