@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from builders import START, account_state, case_of, intent_fields, policy_of, position_of, receipt_of
 from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.book import Book
+from petrosa_cio.apps.nurse.controls.red_lines import crossed
 from petrosa_cio.apps.nurse.decision import content_of, decide, judge_again, remember, remembered_of
 from petrosa_cio.apps.nurse.enforcer import judge
 from petrosa_cio.apps.nurse.fruitless import QUIET, Fruitless
@@ -126,6 +127,35 @@ def test_a_red_line_that_blocks_latches(account: Portfolio, latch: Latch) -> Non
     assert read.latches == (expected,)
     assert taken(book, decision) == (expected,)
     assert book.standing.in_force(START) == (expected,)
+
+
+@pytest.mark.parametrize("account", [LOST_A_DAY, FALLEN, STRATEGY_FALLEN])
+def test_an_account_that_crosses_a_red_line_latches_without_an_intent(account: Portfolio) -> None:
+    """The same latch that an entry would set, but for the decision; a restart knows it from its record."""
+    book, again = Book(SECOND), Book(SECOND)
+    (expected,) = taken(book, decided(book, account))
+    (found,) = crossed(account, policy_of(), START)
+    assert found == replace(expected, decision_id="")
+    again.take_standing(read_again(set_content(found)))
+    assert again.standing.in_force(START) == (found,)
+
+
+def test_an_account_that_crosses_nothing_or_is_not_known_latches_nothing() -> None:
+    """Short of every limit, stale, without figures, or where the red lines are only observed."""
+    lines = {"DAILY_LOSS": "observe", "DRAWDOWN": "off", "STRATEGY_DRAWDOWN": "observe"}
+    crossing = replace(LOST_A_DAY, equity=D(80_000), strategies=STRATEGY_FALLEN.strategies)
+    assert len(crossed(crossing, policy_of(), START)) == 3
+    assert crossed(crossing, policy_of(modes=lines), START) == ()
+    assert crossed(crossing, policy_of(), START + 61 * SECOND) == ()
+    assert crossed(replace(crossing, equity=None, realised_today=None), policy_of(), START) == ()
+    assert crossed(account_state(realised_today=D(-4999)), policy_of(), START) == ()
+
+
+def test_a_strategys_own_limit_counts_between_intents() -> None:
+    """4 % of equity lost by one strategy: within the default, beyond its own limit of 3 %."""
+    fallen = account_state(strategies=(StrategyResult("momo", D(-4000), D(0)), StrategyResult("other", D(-4000), D(0))))
+    rules = policy_of(scopes={"strategy:momo": {"max_strategy_drawdown_pct": 0.03}})
+    assert [one.key for one in crossed(fallen, rules, START)] == [("STRATEGY_DRAWDOWN", "momo")]
 
 
 @pytest.mark.parametrize("mode", ["observe", "off"])
@@ -367,6 +397,14 @@ def test_after_so_many_promotions_that_nobody_filled_the_strategy_is_latched() -
     assert codes(decided(book, account_state(), rules)) == [R.STRATEGY_LATCHED]
     book.take_standing(read_again(lifted_content(latch, START, "ana", "the engine was away")))
     assert decided(book, account_state(), rules).verdict.kind is VerdictKind.APPROVED
+
+
+def test_runs_are_a_fact_only_where_a_limit_counts_them() -> None:
+    """Records of a book without the limit stay as they are."""
+    book = Book(SECOND)
+    taken(book, decided(book))
+    assert decided(book).facts.unfilled == 0
+    assert decided(book, policy=policy_of({"max_unfilled_promotions": 3})).facts.unfilled == 1
 
 
 def test_a_lifted_strategy_begins_afresh() -> None:

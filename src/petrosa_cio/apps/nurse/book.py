@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
 from petrosa_cio.apps.nurse import latches
-from petrosa_cio.apps.nurse.fruitless import Fruitless
+from petrosa_cio.apps.nurse.fruitless import NO_RUN, Fruitless
 from petrosa_cio.apps.nurse.latches import Latch, Standing
 from petrosa_cio.apps.nurse.models import SECOND, BookFacts, Instant, Intent, Rival, Side
 from petrosa_cio.apps.nurse.policy import DEFAULTS, GLOBAL, Limits, strategy_scope, symbol_scope
@@ -129,7 +129,8 @@ class Book:
         if side is None:
             return self.standing_facts(intent.strategy_id, now, duplicate_of)
         state, held_by, latched = self.standing.told(intent.strategy_id, now)
-        run = self.fruitless.of(intent.strategy_id)
+        counted = limits.number("max_unfilled_promotions") is not None
+        run = self.fruitless.of(intent.strategy_id) if counted else NO_RUN
         last, entries = self._entries.get((intent.strategy_id, intent.symbol, side), (None, 0))
         return BookFacts(
             trading_state=state,

@@ -31,6 +31,9 @@ class Run(NamedTuple):
     order_id: str = ""
 
 
+NO_RUN = Run()
+
+
 @dataclass(slots=True)
 class Fruitless:
     """The runs of every strategy, longest untouched first."""
@@ -39,7 +42,7 @@ class Fruitless:
 
     def of(self, strategy_id: str) -> Run:
         """The strategy's run; of one that is not known, an empty one."""
-        return self._runs.get(strategy_id, _NONE)
+        return self._runs.get(strategy_id, NO_RUN)
 
     def promoted(self, strategy_id: str, at: Instant) -> None:
         """An entry of the strategy was promoted."""
@@ -101,6 +104,3 @@ class Fruitless:
                 )
                 found._runs[str(one["strategy_id"])] = run
         return found
-
-
-_NONE = Run()

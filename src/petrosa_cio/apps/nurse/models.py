@@ -300,9 +300,9 @@ class BookFacts:
     latched: tuple[Hold, ...] = ()
     """The latches on the intent's strategy, oldest first."""
     unfilled: int = 0
-    """Promotions of the strategy in a row of which no fill was heard."""
+    """Promotions of the strategy in a row of which no fill was heard; where `max_unfilled_promotions` counts them."""
     lost: int = 0
-    """Trades of the strategy in a row that closed at a loss."""
+    """Trades of the strategy in a row that closed at a loss, likewise."""
 
 
 class Mode(StrEnum):
