@@ -20,6 +20,7 @@ from petrosa_cio.apps.nurse.models import (
     BookFacts,
     Bracket,
     Fact,
+    Hold,
     Intent,
     Malformed,
     MarketState,
@@ -349,6 +350,7 @@ LIVELY: dict[str, tuple[float, float]] = {
     "max_orders_per_symbol": (1, 6),
     "portfolio_leverage_cap": (0, 60),
     "max_consecutive_losses": (1, 8),
+    "max_unfilled_promotions": (1, 12),
     "stop_cooldown_seconds": (1, 1000),
     "min_liquidation_distance_pct": (0, 12),
 }
@@ -490,6 +492,14 @@ rivals = st.builds(
     timeframe=st.sampled_from(TIMEFRAMES),
     at=st.integers(0, 60).map(lambda ago: START - ago * SECOND),
 )
+holds = st.builds(
+    Hold,
+    code=st.sampled_from(["DRAWDOWN", "STRATEGY_DRAWDOWN", "operator"]),
+    since=st.integers(0, 60).map(lambda ago: START - ago * SECOND),
+    until=st.none() | st.integers(1, 60).map(lambda ahead: START + ahead * SECOND),
+    who=st.sampled_from(["", "ana"]),
+    why=st.sampled_from(["", "exchange maintenance"]),
+)
 book_facts = st.builds(
     BookFacts,
     trading_state=st.sampled_from([TradingState.ACTIVE] * 8 + list(TradingState)),
@@ -499,6 +509,10 @@ book_facts = st.builds(
     last_entry_at=st.none() | st.integers(0, 400).map(lambda ago: START - ago * SECOND),
     entries_today=st.integers(0, 12),
     rivals=st.lists(rivals, max_size=3).map(tuple),
+    held_by=st.sampled_from([None] * 8) | holds,
+    latched=st.one_of([st.just(())] * 8 + [st.lists(holds, max_size=2).map(tuple)]),
+    unfilled=st.integers(0, 12),
+    lost=st.integers(0, 12),
 )
 
 

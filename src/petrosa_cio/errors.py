@@ -14,6 +14,8 @@
     ├── PatchRefused           the author's: a change of policy that breaks rules, all faults named
     │   └── VersionConflict    another author's: the scope was changed meanwhile; names both versions
     └── NotFound               the caller's: no such decision, version or proposal
+        ├── NoLeader           the environment's: no gate that leads the book answers an operator
+        └── CommandRefused     the operator's: what was asked for is not there, such as a latch to lift
 """
 
 from __future__ import annotations
@@ -80,3 +82,11 @@ class VersionConflict(PatchRefused):
 
 class NotFound(CioError):
     """No such decision, version or proposal."""
+
+
+class NoLeader(NotFound):
+    """No gate that leads the book answered a command in time; whether it was carried out is not known."""
+
+
+class CommandRefused(NotFound):
+    """The gate that leads cannot carry a command out: what it is about is not there. The message says what."""

@@ -141,7 +141,7 @@ def test_every_command_is_described_with_every_option(name: str) -> None:
     commands = [COMMANDS[name], *getattr(COMMANDS[name], "commands", {}).values()]
     options = {flag for command in commands for option in command.params for flag in option.opts if flag[:2] == "--"}
     assert not {flag for flag in options - {"--help"} if f"`{flag}`" not in told}
-    assert not {part for part in getattr(COMMANDS[name], "commands", {}) if f"`config {part}" not in told}
+    assert not {part for part in getattr(COMMANDS[name], "commands", {}) if f"`{name} {part}" not in told}
 
 
 def test_every_setting_is_named() -> None:

@@ -402,6 +402,8 @@ def test_a_case_with_facts_is_judged_again_from_its_own_record(case: Case) -> No
     decision = decision_on(case)
     written = record.decode(record.encode(content_of(decision)))
     assert judge_again(written, decision.receipt, case.policy) == (True, decision.verdict)
+    assert facts_of(written) == case.book
+    assert remembered_of(written) == remember(decision)
     market, account = market_of(written.get("market")), account_of(written.get("account"))
     judged = decision.verdict.order is not None
     known = case.market and replace(case.market, as_of=tuple(sorted(case.market.as_of)))  # keys of a record are sorted

@@ -30,6 +30,7 @@ from petrosa_cio.apps.nurse.models import (
     SECOND,
     BookFacts,
     Fact,
+    Hold,
     MarketState,
     Observation,
     Outcome,
@@ -224,6 +225,16 @@ ROWS: tuple[Row, ...] = (
         book(BookFacts(TradingState.ACTIVE)),
         book(BookFacts(TradingState.REDUCING)),
         state="REDUCING",
+    ),
+    row(
+        R.STRATEGY_LATCHED,
+        "a latch on the strategy",
+        book(BookFacts()),
+        book(BookFacts(latched=(Hold("STRATEGY_DRAWDOWN", START), Hold("REPEATED_EXECUTION", START)))),
+        latches=("STRATEGY_DRAWDOWN", "REPEATED_EXECUTION"),
+        by="STRATEGY_DRAWDOWN",
+        since=iso(START),
+        until=None,
     ),
     row(
         R.MANUAL_APPROVAL,
@@ -644,6 +655,7 @@ def test_the_safety_controls_are_those_of_the_design() -> None:
     assert {code.value for code in ALWAYS_ON} == {
         *("MALFORMED_INTENT", "DUPLICATE_INTENT", "STALE_INTENT", "FUTURE_INTENT", "GOVERNANCE_TIMEOUT"),
         *("POLICY_UNAVAILABLE", "MARKET_STALE", "ACCOUNT_UNKNOWN", "TRADING_HALTED", "REDUCING_ONLY"),
+        "STRATEGY_LATCHED",
         *("BELOW_MINIMUM_AFTER_REDUCTION", "LEDGER_UNAVAILABLE"),
     }
 
@@ -670,6 +682,7 @@ def test_every_control_is_seen_in_every_entry() -> None:
     waiting = {seen.code for seen in verdict.observed if seen.outcome is Outcome.UNEVALUATED}
     no_limit = {
         *(R.SPREAD_TOO_WIDE, R.THIN_BOOK, R.PORTFOLIO_LEVERAGE, R.LOSS_STREAK, R.COOLDOWN, R.FUNDING_ADVERSE),
+        R.REPEATED_EXECUTION,
     }
     assert waiting == {control.code for control in TABLE if control.needs} - no_limit
 

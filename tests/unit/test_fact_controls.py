@@ -47,11 +47,12 @@ class Seen:
     policy: Mapping[str, Json] = field(default_factory=dict)
     market: MarketState | None = None
     account: Portfolio | None = None
+    book: BookFacts = field(default_factory=BookFacts)
 
     def judged(self, modes: Mapping[str, Json] | None = None) -> Verdict:
         """The verdict, with the policy in these ``modes``."""
         policy = policy_of(self.policy, modes=modes)
-        return judge(case_of(self.intent, policy, market=self.market, portfolio=self.account))
+        return judge(case_of(self.intent, policy, book=self.book, market=self.market, portfolio=self.account))
 
 
 @dataclass(frozen=True)
@@ -471,6 +472,15 @@ ROWS: tuple[Row, ...] = (
         notional=D(100),
         equity=D(1000),
         limit=D("0.05"),
+    ),
+    row(
+        R.REPEATED_EXECUTION,
+        "three in a row that nobody filled, or that lost",
+        replace(account(policy={"max_unfilled_promotions": 3}), book=BookFacts(unfilled=2, lost=2)),
+        replace(account(policy={"max_unfilled_promotions": 3}), book=BookFacts(unfilled=2, lost=3)),
+        unfilled=2,
+        lost=3,
+        limit=D(3),
     ),
     row(
         R.PRICE_COLLAR,

@@ -160,6 +160,7 @@ ROWS: dict[str, Row] = {
     "stop_cooldown_seconds": Row(60, 61, account=account_state(streaks=(Streak("global", 1, START - 60 * SECOND),))),
     "max_daily_trades": Row(4, 3, book=BookFacts(promoted_today=3)),
     "max_orders_per_minute": Row(4, 3, book=BookFacts(promoted_last_minute=3)),
+    "max_unfilled_promotions": Row(4, 3, book=BookFacts(unfilled=3), account=account_state()),
     "accumulation_cooldown_seconds": Row(60, 61, book=BookFacts(last_entry_at=START - 60 * SECOND)),
     "max_accumulations": Row(4, 3, book=BookFacts(entries_today=3)),
     "conflict_window_ms": Row(30_000, 30_001, policy=ONE_WAY, earlier=(30, {"action": "sell", "strategy_id": "other"})),

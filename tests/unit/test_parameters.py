@@ -74,6 +74,8 @@ NEW_DEFAULTS: dict[str, Json] = {
     "price_max_relative_pct": None,
     "quantity_min": None,
     "quantity_max": None,
+    "max_unfilled_promotions": None,
+    "warning_share": 0.8,
 }
 PERCENTS = {
     "stop_loss_pct",
@@ -250,9 +252,9 @@ class TestContracts:
     def test_every_limit_that_reduces_or_blocks_by_number_has_a_parameter(self) -> None:
         """Each code that compares with a limit is some parameter's enforcer; the rest need none."""
         without = {
-            Reason.MALFORMED_INTENT, Reason.TRADING_HALTED, Reason.REDUCING_ONLY, Reason.SYMBOL_NOT_TRADING,
-            Reason.STOP_WRONG_SIDE, Reason.TARGET_WRONG_SIDE, Reason.BELOW_MINIMUM_AFTER_REDUCTION,
-            Reason.LEDGER_UNAVAILABLE,
+            Reason.MALFORMED_INTENT, Reason.TRADING_HALTED, Reason.REDUCING_ONLY, Reason.STRATEGY_LATCHED,
+            Reason.SYMBOL_NOT_TRADING, Reason.STOP_WRONG_SIDE, Reason.TARGET_WRONG_SIDE,
+            Reason.BELOW_MINIMUM_AFTER_REDUCTION, Reason.LEDGER_UNAVAILABLE,
         }  # fmt: skip
         enforcing = {parameter.enforced_by for parameter in PARAMETERS.values()}
         assert set(Reason) - enforcing == without

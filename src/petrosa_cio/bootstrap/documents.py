@@ -48,8 +48,9 @@ the first. Codes are vocabulary of the wire and the ledger: they are added, neve
   MARKET_STALE or ACCOUNT_UNKNOWN blocks. No feed provides any of these facts yet.
 * POLICY_UNAVAILABLE blocks until a gate has heard which policy is in force, and again once that was not confirmed for
   `max_policy_age_seconds`. In a replay the policy is a file, which has no age.
-* Two controls are in force but have nothing that sets them off yet: TRADING_HALTED and REDUCING_ONLY (there is no
-  command that halts a book).
+* TRADING_HALTED, REDUCING_ONLY and STRATEGY_LATCHED say what holds entries back (`by`: `operator`, or the code of a
+  red line), since when and until when (null: until a person lifts it). DAILY_LOSS, DRAWDOWN, STRATEGY_DRAWDOWN and
+  REPEATED_EXECUTION are red lines: what they block, they latch ([operations.md](operations.md#halting-a-book)).
 * `close` answers to MALFORMED_INTENT and DUPLICATE_INTENT only; `hold` too, and in one-way mode a `buy` or `sell` that
   takes off no more than what is known to be open on the other side. All others are for `buy` and `sell`.
 """
@@ -64,7 +65,8 @@ some names that end in `_pct` are percent and some are fractions; the unit line 
 configuration (the gate may read it, and never sends it anywhere), or a part of ours. Where it adds that the control
 needs a fact, setting the parameter changes no verdict while that fact is not known, and no feed provides one yet. The
 exception are the four parameters of EXCHANGE_FILTER, which also count when the effective order is worked out. A
-parameter of a part that this version does not have (`alerts`, and the heartbeat of `gate`) changes no verdict either.
+parameter of `alerts` changes of what somebody is told, and no verdict; one of a part that this version does not have
+(the heartbeat of `gate`) changes nothing.
 """
 
 _SETTINGS_HEAD = """\

@@ -84,6 +84,7 @@ async def run_gate(options: GateOptions) -> None:
         spill = SpillFile((options.data_dir or Path.cwd()) / "spill" / f"{options.book}.jsonl")
         gate = Gate(link, terms, log, spill)
         await link.answer(subjects.status_subject(options.book), lambda: status_answer(link, gate))
+        await link.heed(subjects.command_subject(options.book), gate.command)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, gate.stop)

@@ -2,24 +2,28 @@
 
 A change of policy is kept in the configuration store first and put up on the boards afterwards, by whoever made it. The
 steward looks twice a second whether what stands is what is kept, so a change whose author was killed in between, or a
-board that was away, is caught up with.
+board that was away, is caught up with. Beside that it watches the ledger, and tells people of limits and latches.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.apps.strategist.governance import Governor
 from petrosa_cio.bootstrap.boards import Boards, open_boards, publication_of
-from petrosa_cio.bootstrap.gate import open_link, prepare_jetstream
+from petrosa_cio.bootstrap.gate import kept_up, open_link, prepare_jetstream
 from petrosa_cio.bootstrap.probing import ALERT_SUBJECT, ScheduledProbe, overrides_kept, probing
 from petrosa_cio.bootstrap.stores import StorePlace, open_config_store
+from petrosa_cio.bootstrap.watching import Watch, watch
 from petrosa_cio.core import clock, logs
-from petrosa_cio.errors import BusError, PatchRefused, StoreError
+from petrosa_cio.core.nats.together import end
+from petrosa_cio.errors import BusError, PatchRefused, PolicyError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +69,9 @@ async def run_steward(options: StewardOptions) -> None:
     try:
         await prepare_jetstream(link)
         steward = Steward(options, store, boards, log)
-        async with probing(_probe(options, store, link), options.probe_minutes):
+        watching = asyncio.create_task(kept_up("watch", lambda: _watch(options, store, link, log), log))
+        async with probing(_probe(options, store, link), options.probe_minutes), contextlib.AsyncExitStack() as ending:
+            ending.push_async_callback(end, watching)
             while not stop.is_set():
                 await steward.look()
                 try:
@@ -76,6 +82,20 @@ async def run_steward(options: StewardOptions) -> None:
         await store.close()
         await boards.close()
         await link.close()
+
+
+async def _watch(
+    options: StewardOptions, store: ConfigStore, link: Link, log: Callable[[str, dict[str, object]], None]
+) -> None:
+    """Tell people what the ledger gives cause for, by the policy that is kept, and from then on by the ledger's own."""
+    policy = options.policy
+    try:
+        head = await store.head(options.book)
+        if head is not None:
+            policy = read_policy(dict(publication_of(head).content), f"version {head.number}")
+    except (StoreError, PolicyError) as error:
+        log("the watch begins with the policy of the start", {"why": str(error)})
+    await watch(link, Watch(options.book, policy), log)
 
 
 def _probe(options: StewardOptions, store: ConfigStore, link: Link) -> ScheduledProbe | None:

@@ -1,8 +1,8 @@
 """The command line: arguments in, exit codes out.
 
 Exit codes: 0 done; 1 the answer is no (blocked, a broken chain, something lost or doubled, books out of balance);
-2 wrong arguments, settings, policy or recording; 3 the environment (NATS, store); 4 no such decision, version or
-proposal; 5 kept, and waiting for a second person; 130 interrupted.
+2 wrong arguments, settings, policy or recording; 3 the environment (NATS, store); 4 no such decision, version,
+proposal or latch, or no gate that leads; 5 kept, and waiting for a second person; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from petrosa_cio.cli.options import (
     run,
 )
 from petrosa_cio.cli.probe import probe
+from petrosa_cio.cli.state import latch, state
 from petrosa_cio.errors import (
     BusError,
     CioError,
@@ -65,6 +66,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(config, name="config")
+app.add_typer(state, name="state")
+app.add_typer(latch, name="latch")
 app.command()(probe)
 
 

@@ -61,6 +61,12 @@ class Screen:
                 self._out.print(
                     f"expired {_safe(content.get('decision_id'))}: its hard timeout had passed", style="red"
                 )
+            case "state":
+                what = f"{_safe(content.get('state'))} by {_safe(content.get('who'))}: {_safe(content.get('why'))}"
+                self._out.print(f"state {what}", style="bold")
+            case "latch":
+                on = "book" if content.get("strategy_id") is None else _safe(content["strategy_id"])
+                self._out.print(f"latch {_safe(content.get('code'))} {_safe(content.get('change'))}, {on}", style="red")
             case "gap":
                 self._out.print(f"gap: {_safe(content.get('count'))} intents left the stream unjudged", style="red")
             case "outage":

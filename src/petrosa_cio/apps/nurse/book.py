@@ -10,11 +10,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from petrosa_cio.apps.nurse.models import SECOND, BookFacts, Instant, Intent, Rival, Side, TradingState
+from petrosa_cio.apps.nurse import latches
+from petrosa_cio.apps.nurse.fruitless import NO_RUN, Fruitless
+from petrosa_cio.apps.nurse.latches import Latch, Standing
+from petrosa_cio.apps.nurse.models import SECOND, BookFacts, Instant, Intent, Rival, Side
 from petrosa_cio.apps.nurse.policy import DEFAULTS, GLOBAL, Limits, strategy_scope, symbol_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from petrosa_cio.apps.nurse.happenings import Execution
+    from petrosa_cio.apps.nurse.models import Json
 
 DAY: int = 86_400 * SECOND
 MINUTE: int = 60 * SECOND
@@ -41,6 +47,8 @@ class Remembered:
     promoted: bool
     repeat: bool = False
     """Whether it was itself refused as a repeat of an earlier one."""
+    latches: tuple[Latch, ...] = ()
+    """What it sets, where a red line blocked it."""
 
     @property
     def side(self) -> Side | None:
@@ -66,7 +74,9 @@ class Book:
     """The memory. ``retention`` is how long identities are kept: the longest duplicate window of the policy."""
 
     retention: int
-    state: TradingState = TradingState.ACTIVE
+    standing: Standing = field(default_factory=Standing)
+    """What operators said, and the latches: the trading state follows from it."""
+    fruitless: Fruitless = field(default_factory=Fruitless)
     _seen: OrderedDict[str, tuple[str, Instant]] = field(default_factory=OrderedDict)
     _day: int = -1
     _today: dict[str, int] = field(default_factory=dict)
@@ -74,8 +84,8 @@ class Book:
     _entries: dict[EntryKey, tuple[Instant, int]] = field(default_factory=dict)
     _rivals: dict[str, dict[tuple[str, str, Side], Rival]] = field(default_factory=dict)
 
-    def fold(self, decision: Remembered) -> None:
-        """Remember one decision. Decisions come in ledger order."""
+    def fold(self, decision: Remembered) -> tuple[Latch, ...]:
+        """Remember one decision. Decisions come in ledger order. Returns the latches that it sets anew."""
         self._roll(decision.at)
         for key in decision.identity:
             # Whoever was no repeat opens the window; repeats do not extend it.
@@ -84,6 +94,32 @@ class Book:
                 self._seen.move_to_end(key)
         if decision.promoted:
             self._promoted(decision)
+        return tuple(latch for latch in decision.latches if self.standing.latch(latch))
+
+    def executed(self, execution: Execution) -> None:
+        """Something was heard of an order; each execution once, in ledger order."""
+        self.fruitless.executed(execution)
+
+    def take_standing(self, content: dict[str, Json]) -> None:
+        """Fold a ``latch`` or ``state`` record, or what `standing_content` gave: then that is all there is.
+
+        A strategy whose latch is lifted begins its runs afresh, or it would be latched again at its next entry.
+        """
+        if content.get("kind") == "standing":
+            self.standing, self.fruitless = Standing.read(content), Fruitless.read(content.get("runs"))
+            return
+        lifted = latches.take(self.standing, content)
+        if lifted is not None and lifted.strategy_id is not None:
+            self.fruitless.forgive(lifted.strategy_id)
+
+    def standing_content(self) -> dict[str, object]:
+        """All that `take_standing` has folded: state, latches and runs, for a reader who does not see what set them."""
+        return {"kind": "standing", **self.standing.content(), "runs": self.fruitless.content()}
+
+    def standing_facts(self, strategy_id: str | None, now: Instant, duplicate_of: str | None = None) -> BookFacts:
+        """What holds entries of ``strategy_id`` back at ``now``, and nothing of counts."""
+        state, held_by, latched = self.standing.told(strategy_id, now)
+        return BookFacts(state, duplicate_of, held_by=held_by, latched=latched)
 
     def facts(self, intent: Intent, limits: Limits, now: Instant) -> BookFacts:
         """What this memory says about ``intent`` under ``limits`` at ``now``."""
@@ -91,16 +127,23 @@ class Book:
         side = intent.side
         duplicate_of = self._duplicate(intent, int(limits.required_number("duplicate_window_seconds")) * SECOND, now)
         if side is None:
-            return BookFacts(self.state, duplicate_of)
+            return self.standing_facts(intent.strategy_id, now, duplicate_of)
+        state, held_by, latched = self.standing.told(intent.strategy_id, now)
+        counted = limits.number("max_unfilled_promotions") is not None
+        run = self.fruitless.of(intent.strategy_id) if counted else NO_RUN
         last, entries = self._entries.get((intent.strategy_id, intent.symbol, side), (None, 0))
         return BookFacts(
-            trading_state=self.state,
+            trading_state=state,
             duplicate_of=duplicate_of,
             promoted_today=self._today.get(_counted(limits.scope("max_daily_trades")), 0),
             promoted_last_minute=self._last_minute(_counted(limits.scope("max_orders_per_minute")), now),
             last_entry_at=last,
             entries_today=entries,
             rivals=self._rivals_of(intent, side, limits, now),
+            held_by=held_by,
+            latched=latched,
+            unfilled=run.unfilled,
+            lost=run.lost,
         )
 
     def repeats(self, intent: Intent, now: Instant) -> str | None:
@@ -134,6 +177,7 @@ class Book:
             for old in Side:
                 self._restart(decision, old)
             return
+        self.fruitless.promoted(decision.strategy_id, decision.at)
         for scope in _scopes(decision, side):
             self._today[scope] = self._today.get(scope, 0) + 1
             times = self._minute.setdefault(scope, deque())

@@ -17,10 +17,13 @@ from petrosa_cio.apps.nurse.book import Remembered, identity_of
 from petrosa_cio.apps.nurse.case import Case
 from petrosa_cio.apps.nurse.enforcer import judge
 from petrosa_cio.apps.nurse.facts_record import account_content, account_of, market_content, market_of
+from petrosa_cio.apps.nurse.latches import latches_of
 from petrosa_cio.apps.nurse.models import (
     BookFacts,
+    Hold,
     Intent,
     Malformed,
+    Observation,
     Outcome,
     Rival,
     Side,
@@ -30,11 +33,14 @@ from petrosa_cio.apps.nurse.models import (
     iso,
     parse_instant,
 )
+from petrosa_cio.apps.nurse.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from petrosa_cio.apps.nurse.book import Book
     from petrosa_cio.apps.nurse.facts import MarketState, Portfolio
-    from petrosa_cio.apps.nurse.models import Instant, Json, Observation, Receipt, Scalar, Terms
+    from petrosa_cio.apps.nurse.models import Instant, Json, Receipt, Scalar, Terms
     from petrosa_cio.apps.nurse.policy import Policy
 
 Content: TypeAlias = "dict[str, object]"
@@ -152,9 +158,9 @@ def decide(
 
 def _facts(body: Intent | Malformed, memory: Book, policy: Policy | None, now: Instant) -> BookFacts:
     if isinstance(body, Malformed):
-        return BookFacts(memory.state)
+        return memory.standing_facts(body.strategy_id, now)
     if policy is None:
-        return BookFacts(memory.state, memory.repeats(body, now))
+        return memory.standing_facts(body.strategy_id, now, memory.repeats(body, now))
     return memory.facts(body, policy.limits(body.symbol, body.strategy_id, body.side), now)
 
 
@@ -175,6 +181,7 @@ def remember(decision: Decision) -> Remembered | None:
         decision.at,
         decision.verdict.kind.promotes,
         decision.facts.duplicate_of is not None,
+        latches_of(decision.verdict.reasons, intent.strategy_id, decision.decision_id, decision.at),
     )
 
 
@@ -284,6 +291,12 @@ def _facts_content(facts: BookFacts) -> Content:
         "last_entry_at": None if facts.last_entry_at is None else iso(facts.last_entry_at),
         "entries_today": facts.entries_today,
     }
+    if facts.held_by is not None:
+        content["held_by"] = _hold_content(facts.held_by)
+    if facts.latched:
+        content["latched"] = [_hold_content(hold) for hold in facts.latched]
+    if facts.unfilled or facts.lost:
+        content["unfilled"], content["lost"] = facts.unfilled, facts.lost
     if facts.rivals:
         content["rivals"] = [
             {
@@ -299,24 +312,56 @@ def _facts_content(facts: BookFacts) -> Content:
     return content
 
 
+def _hold_content(hold: Hold) -> Content:
+    until = None if hold.until is None else iso(hold.until)
+    return {"code": hold.code, "since": iso(hold.since), "until": until, "who": hold.who, "why": hold.why}
+
+
 def remembered_of(content: dict[str, Json]) -> Remembered | None:
     """What the book keeps of a decision, from its record: the same as `remember` gave when it was made."""
     memory = content.get("memory")
     if not isinstance(memory, dict):
         return None
     identity, confidence = memory.get("identity"), memory.get("confidence")
+    decision_id, strategy_id, at = str(content["decision_id"]), str(content["strategy_id"]), _at(content)
     return Remembered(
-        str(content["decision_id"]),
+        decision_id,
         tuple(str(key) for key in identity) if isinstance(identity, list) else (),
-        str(content["strategy_id"]),
+        strategy_id,
         str(content["symbol"]),
         str(content["action"]),
         None if confidence is None else Decimal(str(confidence)),
         str(memory.get("timeframe")),
-        parse_instant(str(content["at"])),
+        at,
         VerdictKind(str(content["verdict"])).promotes,
         facts_of(content).duplicate_of is not None,
+        latches_of(seen_in(content.get("reasons")), strategy_id, decision_id, at),
     )
+
+
+def _at(content: dict[str, Json]) -> Instant:
+    return parse_instant(str(content["at"]))
+
+
+def seen_in(reasons: Json) -> Iterator[Observation]:
+    """The observations in the ``reasons`` of a record; those of codes that this version does not know are left out."""
+    for one in reasons if isinstance(reasons, list) else ():
+        if isinstance(one, dict) and one.get("code") in Reason.__members__:
+            yield observation_of(str(one["code"]), one)
+
+
+def observation_of(code: str, seen: dict[str, Json]) -> Observation:
+    """One observation from a record. Numbers are those that a float keeps."""
+    numbers = tuple((name, _scalar(value)) for name, value in seen.items() if name not in ("code", "outcome"))
+    return Observation(Reason(code), Outcome(str(seen["outcome"])), numbers)
+
+
+def _scalar(value: Json) -> Scalar:
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, list):
+        return tuple(str(word) for word in value)
+    return None if isinstance(value, dict) else value
 
 
 def facts_of(content: dict[str, Json]) -> BookFacts:
@@ -325,6 +370,7 @@ def facts_of(content: dict[str, Json]) -> BookFacts:
     if not isinstance(facts, dict):
         return BookFacts()
     last, duplicate, rivals = facts.get("last_entry_at"), facts.get("duplicate_of"), facts.get("rivals")
+    held_by, latched = facts.get("held_by"), facts.get("latched")
     return BookFacts(
         trading_state=TradingState(str(facts["trading_state"])),
         duplicate_of=None if duplicate is None else str(duplicate),
@@ -333,6 +379,21 @@ def facts_of(content: dict[str, Json]) -> BookFacts:
         last_entry_at=None if last is None else parse_instant(str(last)),
         entries_today=_whole(facts.get("entries_today")),
         rivals=tuple(_rival(item) for item in rivals if isinstance(item, dict)) if isinstance(rivals, list) else (),
+        held_by=_hold(held_by) if isinstance(held_by, dict) else None,
+        latched=tuple(_hold(item) for item in latched if isinstance(item, dict)) if isinstance(latched, list) else (),
+        unfilled=_whole(facts.get("unfilled")),
+        lost=_whole(facts.get("lost")),
+    )
+
+
+def _hold(item: dict[str, Json]) -> Hold:
+    until = item.get("until")
+    return Hold(
+        str(item["code"]),
+        parse_instant(str(item["since"])),
+        None if until is None else parse_instant(str(until)),
+        str(item.get("who", "")),
+        str(item.get("why", "")),
     )
 
 

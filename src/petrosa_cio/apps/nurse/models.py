@@ -249,6 +249,22 @@ class TradingState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """What holds entries back: a latch, by its code, or the word of an operator (`OPERATOR`)."""
+
+    code: str
+    since: Instant
+    until: Instant | None = None
+    """When it ends by itself; None: a person must lift it."""
+    who: str = ""
+    why: str = ""
+
+
+OPERATOR = "operator"
+"""Code of a hold that a person set."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rival:
     """A recent promotion on the same symbol that an intent may conflict with."""
 
@@ -279,6 +295,14 @@ class BookFacts:
     """Promotions of the same strategy, symbol and side since 00:00 UTC or its last close or opposite entry."""
     rivals: tuple[Rival, ...] = ()
     """Promotions on the symbol within the conflict window, oldest first."""
+    held_by: Hold | None = None
+    """What put the book in its state; None where it is ACTIVE, or nobody said."""
+    latched: tuple[Hold, ...] = ()
+    """The latches on the intent's strategy, oldest first."""
+    unfilled: int = 0
+    """Promotions of the strategy in a row of which no fill was heard; where `max_unfilled_promotions` counts them."""
+    lost: int = 0
+    """Trades of the strategy in a row that closed at a loss, likewise."""
 
 
 class Mode(StrEnum):

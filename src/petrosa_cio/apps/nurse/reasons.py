@@ -25,6 +25,7 @@ class Reason(StrEnum):
     ACCOUNT_UNKNOWN = "ACCOUNT_UNKNOWN"
     TRADING_HALTED = "TRADING_HALTED"
     REDUCING_ONLY = "REDUCING_ONLY"
+    STRATEGY_LATCHED = "STRATEGY_LATCHED"
     MANUAL_APPROVAL = "MANUAL_APPROVAL"
     SCOPE_DISABLED = "SCOPE_DISABLED"
     RISK_DISABLED = "RISK_DISABLED"
@@ -65,6 +66,7 @@ class Reason(StrEnum):
     COOLDOWN = "COOLDOWN"
     DAILY_TRADES = "DAILY_TRADES"
     ORDER_RATE = "ORDER_RATE"
+    REPEATED_EXECUTION = "REPEATED_EXECUTION"
     ACCUMULATION_COOLDOWN = "ACCUMULATION_COOLDOWN"
     MAX_ACCUMULATIONS = "MAX_ACCUMULATIONS"
     SIGNAL_CONFLICT = "SIGNAL_CONFLICT"
@@ -129,13 +131,21 @@ REASONS: dict[Reason, ReasonText] = {
         always_on=True,
     ),
     Reason.TRADING_HALTED: ReasonText(
-        "Trading of this book is halted: entries are blocked, exits live, until an operator lifts it.",
-        "A named operator resumes the book.",
+        "Trading of this book is halted, by an operator or a red line: entries are blocked, exits live, until an "
+        "operator lifts it.",
+        "A named operator resumes the book (`petrosa-cio state resume`), or lifts the latch that is named "
+        "(`petrosa-cio latch lift`).",
         always_on=True,
     ),
     Reason.REDUCING_ONLY: ReasonText(
-        "This book accepts only intents that reduce risk.",
-        "Wait for the state to clear, or let an operator lift it.",
+        "This book accepts only intents that reduce risk, by the word of an operator or after a red line.",
+        "Wait until the instant that is named, or let an operator resume the book or lift the latch.",
+        always_on=True,
+    ),
+    Reason.STRATEGY_LATCHED: ReasonText(
+        "A red line has disabled this strategy: its entries are blocked, its exits live, until an operator lifts it.",
+        "Find out what went wrong with the strategy; a named operator lifts it (`petrosa-cio latch lift CODE "
+        "--strategy ID`).",
         always_on=True,
     ),
     Reason.MANUAL_APPROVAL: ReasonText(
@@ -251,6 +261,11 @@ REASONS: dict[Reason, ReasonText] = {
     Reason.ORDER_RATE: ReasonText(
         "The number of promotions in the last minute has reached the limit of the scope that set it.",
         "See `max_orders_per_minute`.",
+    ),
+    Reason.REPEATED_EXECUTION: ReasonText(
+        "Red line: too many promotions of this strategy in a row were not filled, or too many of its trades in a row "
+        "lost.",
+        "See `max_unfilled_promotions`; it latches the strategy until an operator lifts it.",
     ),
     Reason.ACCUMULATION_COOLDOWN: ReasonText(
         "The same strategy entered this symbol and side too recently.", "See `accumulation_cooldown_seconds`."

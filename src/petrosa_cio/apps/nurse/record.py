@@ -9,6 +9,8 @@ so anyone can verify it with `sha256sum` and no parser. Every body has ``v``, ``
 
 * ``policy``: a policy came into force; ``policy`` is its whole text, ``policy_revision`` its hash.
 * ``decision``: one intent judged (or quarantined): input, verdict, reasons, observations, facts, policy revision.
+* ``state``: an operator halted the book, let it only reduce, or resumed it.
+* ``latch``: a red line latched the book or a strategy, or a person lifted it.
 * ``expired``: an approved intent whose hard timeout passed before it could be promoted.
 * ``outage``: the ledger took no records between these instants; ``passed`` closes were let through meanwhile.
 * ``spilled``: one close that was let through unrecorded during an outage, written down after it.

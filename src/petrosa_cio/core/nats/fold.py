@@ -119,11 +119,15 @@ class Folded:
                 self._decision(found.index, content)
             case "spilled":
                 self.take_spilled(content)
+            case "state" | "latch":
+                self.memory.take_standing(content)
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
                 self.holdings.expired(str(content.get("decision_id")))
             case "execution":
-                self.holdings.executed(execution_of(part(content, "execution")))
+                execution = execution_of(part(content, "execution"))
+                self.holdings.executed(execution)
+                self.memory.executed(execution)
             case "account":
                 self.holdings.reported(report_of(part(content, "report")))
             case kind if kind == SNAPSHOT:
@@ -140,12 +144,15 @@ class Folded:
 
     def snapshot_content(self) -> Content:
         """The state that a recovery could not count up again from the last day of the ledger."""
-        return {"kind": SNAPSHOT, "holdings": self.holdings.content()}
+        return {
+            "kind": SNAPSHOT,
+            "holdings": self.holdings.content(),
+            "standing": self.memory.standing_content(),
+        }
 
     def _snapshot(self, content: dict[str, Json]) -> None:
-        holdings = content.get("holdings")
-        if isinstance(holdings, dict):
-            self.holdings = Holdings.read(holdings)
+        self.holdings = Holdings.read(part(content, "holdings"))
+        self.memory.take_standing(part(content, "standing"))
 
     def _decision(self, index: int, content: dict[str, Json]) -> None:
         self._order(content)

@@ -12,7 +12,9 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse import record
 from petrosa_cio.core.nats import subjects, wire
+from petrosa_cio.core.nats.commands import Commands, Verb, change_of, done, refused, shown
 from petrosa_cio.core.nats.counters import GateCounters
 from petrosa_cio.core.nats.fold import Folded, spilled_key
 from petrosa_cio.core.nats.judging import Judging
@@ -88,6 +90,7 @@ class Gate:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _offered: tuple[Policy, int] | None = None
     _policy_offered: asyncio.Event = field(default_factory=asyncio.Event)
+    _commands: Commands = field(default_factory=Commands)
     _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from before a verdict until its record is sent: the policy changes only between two intents."""
 
@@ -320,12 +323,13 @@ class Gate:
         await self._write_down_spilled()
         if self.terms.accounts is not None and not self.terms.event_clock:
             self.terms.accounts.begin(self.folded.holdings.cursor)
+        if not self.terms.event_clock:
             await self._judgement.snapshot()
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
         promotion = self._promotion
         together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
         if not self.terms.event_clock:
-            together += [self._compare(), self._change_policy()]
+            together += [self._compare(), self._change_policy(), self._obey()]
             if self.terms.accounts is not None:
                 together.append(self._keep_account())
         await first_failure(*together)
@@ -357,6 +361,34 @@ class Gate:
             async with self._judging:
                 await self._judgement.keep_up(self.terms.now())
             await asyncio.sleep(ACCOUNT_SECONDS)
+
+    async def command(self, data: bytes) -> bytes | None:
+        """Answer an operator, once what is asked for is recorded; None where another gate leads, or it was not."""
+        return await self._commands.ask(data) if self.state in ("leading", "recovering") else None
+
+    async def _obey(self) -> None:
+        """Carry out what operators ask, each between two intents, and answer once its record is stored."""
+        while True:
+            asked = await self._commands.next()
+            await self._writer.room.acquire()
+            async with self._judging:
+                if asked.given_up:
+                    self._writer.room.release()
+                    continue
+                now, memory = self.terms.now(), self.folded.memory
+                content = None if asked.command.verb is Verb.SHOW else change_of(asked.command, memory.standing, now)
+                if content is None or isinstance(content, str):
+                    self._writer.room.release()
+                    answer = done(shown(self.terms.book, memory.standing, now)) if content is None else refused(content)
+                    asked.reply(answer)
+                    continue
+                under_way = await self._writer.append(content, lambda totals: totals)
+                memory.take_standing(record.decode(record.encode(content)))
+                standing = shown(self.terms.book, memory.standing, now)
+            await asyncio.wait({under_way.future})
+            under_way.future.result()
+            self.log("command", {"command": asked.command.verb.value, "who": asked.command.who})
+            asked.reply(done(standing))
 
     async def _write_down_spilled(self) -> None:
         """What passed unrecorded during an outage goes into the ledger before anything else is judged."""

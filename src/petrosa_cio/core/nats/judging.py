@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse.controls.red_lines import crossed
 from petrosa_cio.apps.nurse.decision import content_of, decide, remember
 from petrosa_cio.apps.nurse.happenings import Execution
 from petrosa_cio.apps.nurse.happenings_record import execution_content, report_content
+from petrosa_cio.apps.nurse.latches import Standing, set_content
 from petrosa_cio.apps.nurse.models import Intent, parse_instant
 from petrosa_cio.apps.nurse.orders import order_made
 from petrosa_cio.core.nats import subjects, wire
@@ -15,10 +17,11 @@ from petrosa_cio.core.nats.quarantine import quarantine
 from petrosa_cio.core.nats.settlement import promise_made
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from petrosa_cio.apps.nurse.decision import Content, Decision
     from petrosa_cio.apps.nurse.happenings import AccountReport, Happening
+    from petrosa_cio.apps.nurse.latches import Latch
     from petrosa_cio.apps.nurse.models import Instant, Receipt
     from petrosa_cio.core.nats.counters import GateCounters
     from petrosa_cio.core.nats.fold import Folded
@@ -64,7 +67,7 @@ class Judging:
         self.counters.traces_dropped += receipt.trace.dropped
         if decision.receipt.undecodable is not None:
             await quarantine(self.writer.link, self.terms, self.counters, self.log, receipt, content)
-        self._remember(decision)
+        latched = self._remember(decision)
         kind = decision.verdict.kind
         await self.writer.append(
             content,
@@ -73,22 +76,25 @@ class Judging:
             promise=promise_made(decision),
             measured="" if self.terms.event_clock else f'{{"judged_after_us":{(now - receipt.arrived_at) // 1000}}}',
         )
+        await self._write_down(latched)
 
     async def keep_up(self, now: Instant) -> None:
         """Write down what has happened to the account up to ``now``: nothing is judged on what is not recorded."""
         if self.terms.accounts is not None:
-            for happening in self.terms.accounts.due(now):
+            happened = self.terms.accounts.due(now)
+            for happening in happened:
                 content = self._folded(happening)
                 if content is not None:
-                    await self.writer.room.acquire()
-                    await self.writer.append(content, lambda totals: totals)
+                    await self._append(content)
+            if happened:
+                await self._write_down(self._crossed(now))
         if not self.terms.event_clock and self.writer.position.since_snapshot >= SNAPSHOT_RECORDS:
             await self.snapshot()
 
     async def snapshot(self) -> None:
-        """Write the state down whole."""
-        await self.writer.room.acquire()
-        await self.writer.append(self.folded.snapshot_content(), lambda totals: totals)
+        """Write the state down whole, where there is one."""
+        if self.terms.accounts is not None or self.folded.memory.standing != Standing():
+            await self._append(self.folded.snapshot_content())
 
     async def gap(self, upto: int) -> None:
         """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
@@ -107,6 +113,7 @@ class Judging:
             if not holdings.executed(happening):
                 self.counters.executions_repeated += 1
                 return None
+            self.folded.memory.executed(happening)
             self.counters.executions += 1
             return {"kind": "execution", "execution": execution_content(happening)}
         if not holdings.reported(happening):
@@ -117,15 +124,34 @@ class Judging:
             return None
         return {"kind": "account", "report": report_content(happening)}
 
-    def _remember(self, decision: Decision) -> None:
+    def _crossed(self, now: Instant) -> tuple[Latch, ...]:
+        """The latches that the account sets, now that something has happened to it."""
+        portfolio = self.folded.holdings.portfolio("", "", None, now)
+        if portfolio is None:
+            return ()
+        standing = self.folded.memory.standing
+        return tuple(latch for latch in crossed(portfolio, self.terms.policy, now) if standing.latch(latch))
+
+    async def _write_down(self, latched: Iterable[Latch]) -> None:
+        for latch in latched:
+            self.log("ALARM: a red line latched", {"code": latch.code, "strategy": latch.strategy_id})
+            await self._append(set_content(latch))
+
+    async def _append(self, content: Content) -> None:
+        """Send a record that judges nothing."""
+        await self.writer.room.acquire()
+        await self.writer.append(content, lambda totals: totals)
+
+    def _remember(self, decision: Decision) -> tuple[Latch, ...]:
+        """Fold the decision; the latches that it sets."""
         remembered = remember(decision)
-        if remembered is not None:
-            self.folded.memory.fold(remembered)
+        latched = () if remembered is None else self.folded.memory.fold(remembered)
         order = order_made(decision)
         if order is not None:
             self.folded.holdings.promoted(order)
             if self.terms.accounts is not None:
                 self.terms.accounts.promoted(order)
+        return latched
 
     def _decide(self, receipt: Receipt, now: Instant) -> Decision:
         """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""

@@ -348,10 +348,22 @@ class Link:
         with mapped():
             await self._client.subscribe(subject, cb=respond)
 
-    async def request(self, subject: str, timeout: float) -> bytes | None:  # noqa: ASYNC109  the protocol's own term
+    async def heed(self, subject: str, reply: Callable[[bytes], Awaitable[bytes | None]]) -> None:
+        """Hand every request on ``subject`` to ``reply``, one after another; what gives None is not answered."""
+
+        async def respond(message: Msg) -> None:
+            answer = await reply(message.data) if message.reply else None
+            if answer is not None:
+                with contextlib.suppress(nats.errors.Error, OSError):  # whoever asked learns that nobody answered
+                    await message.respond(answer)
+
+        with mapped():
+            await self._client.subscribe(subject, cb=respond)
+
+    async def request(self, subject: str, timeout: float, data: bytes = b"") -> bytes | None:  # noqa: ASYNC109  the protocol's own term
         """The first answer to a request; None where nobody answers in ``timeout`` seconds."""
         try:
-            return (await self._client.request(subject, b"", timeout=timeout)).data
+            return (await self._client.request(subject, data, timeout=timeout)).data
         except (nats.errors.Error, OSError, TimeoutError):  # nobody there, or no connection to ask on
             return None
 

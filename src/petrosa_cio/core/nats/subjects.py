@@ -90,6 +90,11 @@ def execution_subject(token: str) -> str:
     return f"execution.events.{token}"
 
 
+def command_subject(book: str) -> str:
+    """Request subject on which the gate that leads a book answers an operator's commands."""
+    return f"cio.command.{book}"
+
+
 def policy_subject(book: str) -> str:
     """Subject under which the bucket of policies stores a book's. Raises SettingsError where ``book`` is no name."""
     return f"$KV.{POLICY_BUCKET}.{check_book(book)}"

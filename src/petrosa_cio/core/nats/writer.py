@@ -57,7 +57,7 @@ class LedgerWriter:
         cursor: int | None = None,
         promise: Promise | None = None,
         measured: str = "",
-    ) -> None:
+    ) -> UnderWay:
         """Send one record, fenced, without waiting. It holds one place of `room` until it is settled.
 
         One at a time: the position a record continues must be the one that the record sent before it left behind.
@@ -78,8 +78,10 @@ class LedgerWriter:
                 promise.index = made.position.index
                 self.folded.open[promise.sequence] = promise
             future = await self.link.append(subjects.ledger_subject(self.terms.book), made.body, made.headers)
-            self.records.append(UnderWay(future, made.position.index, promise))
+            under_way = UnderWay(future, made.position.index, promise)
+            self.records.append(under_way)
             self.sent.set()
+        return under_way
 
     async def record(self, content: Content) -> None:
         """Append one record that judges nothing and wait for it, with nothing else in flight."""

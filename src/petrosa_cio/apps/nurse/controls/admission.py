@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.case import Finding, limit
 from petrosa_cio.apps.nurse.facts import MARKET_FACTS, UNKNOWN, Fact, Side
-from petrosa_cio.apps.nurse.models import SECOND, Outcome, TradingState
+from petrosa_cio.apps.nurse.models import SECOND, Outcome, TradingState, iso
 from petrosa_cio.apps.nurse.soundness import ACCOUNT_FIGURES, MARKET_FIGURES, is_fresh
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.case import Subject
     from petrosa_cio.apps.nurse.facts import Instant
-    from petrosa_cio.apps.nurse.models import Scalar
+    from petrosa_cio.apps.nurse.models import Hold, Scalar
 
 
 def seconds(nanoseconds: int) -> Decimal:
@@ -102,15 +102,39 @@ def _facts(subject: Subject, missing: list[str], unsound: list[str], most_name: 
 
 
 def halted(subject: Subject) -> Finding:
-    """The book's trading state is HALTED."""
-    state = subject.case.book.trading_state
-    return limit(state is TradingState.HALTED, ("state", state.value))
+    """The book's trading state is HALTED: by what, since when and until when."""
+    return _in_state(subject, TradingState.HALTED)
 
 
 def reducing(subject: Subject) -> Finding:
-    """The book's trading state is REDUCING."""
-    state = subject.case.book.trading_state
-    return limit(state is TradingState.REDUCING, ("state", state.value))
+    """The book's trading state is REDUCING: by what, since when and until when."""
+    return _in_state(subject, TradingState.REDUCING)
+
+
+def _in_state(subject: Subject, wanted: TradingState) -> Finding:
+    book = subject.case.book
+    state = book.trading_state
+    if state is not wanted:
+        return Finding(Outcome.PASS, (("state", state.value),))
+    return limit(True, ("state", state.value), *(() if book.held_by is None else _held(book.held_by)))
+
+
+def _held(hold: Hold) -> tuple[tuple[str, Scalar], ...]:
+    """What holds, and until when: null where a person must lift it."""
+    told: tuple[tuple[str, Scalar], ...] = (
+        ("by", hold.code),
+        ("since", iso(hold.since)),
+        ("until", None if hold.until is None else iso(hold.until)),
+    )
+    return (*told, ("who", hold.who), ("why", hold.why)) if hold.who else told
+
+
+def strategy_latched(subject: Subject) -> Finding:
+    """Latches on the strategy: which, and of the oldest since when and until when."""
+    latched = subject.case.book.latched
+    if not latched:
+        return Finding(Outcome.PASS)
+    return limit(True, ("latches", tuple(one.code for one in latched)), *_held(latched[0]))
 
 
 def manual_approval(subject: Subject) -> Finding:

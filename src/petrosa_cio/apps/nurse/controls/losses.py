@@ -15,14 +15,19 @@ from petrosa_cio.apps.nurse.policy import DEFAULTS, GLOBAL
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.case import Subject
-    from petrosa_cio.apps.nurse.facts import Streak
+    from petrosa_cio.apps.nurse.facts import Portfolio, Streak
+    from petrosa_cio.apps.nurse.policy import Limits
 
 _ZERO = Decimal(0)
 
 
 def daily_loss(subject: Subject) -> Finding:
     """Realised plus open loss since 00:00 UTC, as a fraction of the equity that the day began with."""
-    account = subject.account
+    return loss_of_day(subject.account, subject.limits)
+
+
+def loss_of_day(account: Portfolio | None, limits: Limits) -> Finding:
+    """The same, of an account that can be relied on (`soundness`)."""
     if (
         account is None
         or account.day_start_equity is None
@@ -30,7 +35,7 @@ def daily_loss(subject: Subject) -> Finding:
         or account.open_today is None
     ):
         return UNEVALUATED
-    loss, most = -(account.realised_today + account.open_today), subject.limits.required_number("max_daily_loss_pct")
+    loss, most = -(account.realised_today + account.open_today), limits.required_number("max_daily_loss_pct")
     return limit(
         loss >= most * account.day_start_equity,
         ("loss", loss),
@@ -41,10 +46,14 @@ def daily_loss(subject: Subject) -> Finding:
 
 def drawdown(subject: Subject) -> Finding:
     """Fall of equity from its peak, as a fraction of the peak; equity above the peak has not fallen."""
-    account = subject.account
+    return fall_from_peak(subject.account, subject.limits)
+
+
+def fall_from_peak(account: Portfolio | None, limits: Limits) -> Finding:
+    """The same, of an account that can be relied on."""
     if account is None or account.equity is None or account.peak_equity is None:
         return UNEVALUATED
-    most = subject.limits.required_number("max_drawdown_pct")
+    most = limits.required_number("max_drawdown_pct")
     fall = max(_ZERO, account.peak_equity - account.equity)
     return limit(
         fall >= most * account.peak_equity,
@@ -57,10 +66,14 @@ def drawdown(subject: Subject) -> Finding:
 
 def strategy_drawdown(subject: Subject) -> Finding:
     """Fall of the strategy's result from its own peak, as a fraction of the account's equity."""
-    account = subject.account
+    return fall_of_strategy(subject.account, subject.limits, subject.intent.strategy_id)
+
+
+def fall_of_strategy(account: Portfolio | None, limits: Limits, name: str) -> Finding:
+    """The same, of strategy ``name`` and an account that can be relied on."""
     if account is None or account.equity is None or account.strategies is None:
         return UNEVALUATED
-    most, name = subject.limits.required_number("max_strategy_drawdown_pct"), subject.intent.strategy_id
+    most = limits.required_number("max_strategy_drawdown_pct")
     fall = next((max(_ZERO, one.peak - one.result) for one in account.strategies if one.strategy_id == name), _ZERO)
     broken = fall > 0 and fall >= most * account.equity
     return limit(broken, ("fall", fall), ("equity", account.equity), ("limit", most))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.book import TIMEFRAMES
-from petrosa_cio.apps.nurse.case import Finding, limit
+from petrosa_cio.apps.nurse.case import UNEVALUATED, Finding, limit
 from petrosa_cio.apps.nurse.controls.admission import seconds
 from petrosa_cio.apps.nurse.models import Outcome
 
@@ -32,6 +32,20 @@ def order_rate(subject: Subject) -> Finding:
     return limit(
         count >= most, ("count", count), ("limit", most), ("scope", subject.limits.scope("max_orders_per_minute"))
     )
+
+
+def repeated_execution(subject: Subject) -> Finding:
+    """Promotions of the strategy in a row that were not filled, and trades in a row that lost.
+
+    Where nothing is known of the account nobody tells of fills either, and the count would only ever rise.
+    """
+    most = subject.limits.number("max_unfilled_promotions")
+    if most is None:
+        return PASS
+    if subject.account is None:
+        return UNEVALUATED
+    unfilled, lost = subject.case.book.unfilled, subject.case.book.lost
+    return limit(max(unfilled, lost) >= most, ("unfilled", unfilled), ("lost", lost), ("limit", most))
 
 
 def accumulation_cooldown(subject: Subject) -> Finding:

@@ -154,4 +154,19 @@ LIMITS: tuple[Parameter, ...] = (
         loosening=Loosening.UP,
         engine=Engine.BOTH,
     ),
+    Parameter(
+        name="warning_share",
+        kind=Kind.FLOAT,
+        default=0.8,
+        minimum=0.1,
+        maximum=1.0,
+        unit="FRACTION of a limit, 0..1 (0.8 = 80 %)",
+        description="Share of a limit that may be used before somebody is warned: once each time it is crossed, and "
+        "again only after use has fallen under nine tenths of it.",
+        example=0.7,
+        impact="Higher warns later, at 1 only when the limit itself is reached; lower warns sooner and more often.",
+        when_to_change="Lower it where whoever is warned needs longer to act than the last fifth of a limit lasts.",
+        enforced_by="alerts",
+        loosening=Loosening.UP,
+    ),
 )

@@ -108,6 +108,24 @@ LOSSES: tuple[Parameter, ...] = (
         loosening=Loosening.UP,
     ),
     Parameter(
+        name="max_unfilled_promotions",
+        kind=Kind.INTEGER,
+        default=None,
+        minimum=1,
+        maximum=10000,
+        nullable=True,
+        unit="count of promotions, or of closed trades, in a row; null = no limit",
+        description="Number of promotions of one strategy in a row without a fill, or of its trades in a row that "
+        "lost, after which its next entry is blocked and the strategy latched until a person lifts it.",
+        example=10,
+        impact="Higher lets a strategy that does nothing useful go on for longer; lower stops it sooner, at times for "
+        "a burst that is only not filled yet.",
+        when_to_change="Set it once executions are heard, well above what a strategy sends before the first fill is "
+        "told. It has no default: where nobody tells of fills it would latch every strategy.",
+        enforced_by="REPEATED_EXECUTION",
+        loosening=Loosening.UP,
+    ),
+    Parameter(
         name="accumulation_cooldown_seconds",
         kind=Kind.INTEGER,
         default=None,
