@@ -39,6 +39,7 @@ bench: setup ## Measure against a bare forwarder in the same run
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/boards.py
 	$(BIN)/python bench/policy.py
+	$(BIN)/python bench/heartbeat.py
 
 crash-report: setup ## The regime guard on recorded crashes and calm months; KLINES=DIR, JSON=FILE
 	$(BIN)/python bench/crash_report.py --klines $(or $(KLINES),../shared/data/klines) $(if $(JSON),--json $(JSON))

@@ -13,6 +13,7 @@
     │   └── VersionTaken       another writer's: the number of a configuration version is kept already
     ├── PatchRefused           the author's: a change of policy that breaks rules, all faults named
     │   └── VersionConflict    another author's: the scope was changed meanwhile; names both versions
+    ├── MalformedIntent        the caller's: what a strategy would submit is no intent, all faults named
     └── NotFound               the caller's: no such decision, version or proposal
         ├── NoLeader           the environment's: no gate that leads the book answers an operator
         └── CommandRefused     the operator's: what was asked for is not there, such as a latch to lift
@@ -78,6 +79,14 @@ class VersionConflict(PatchRefused):
         self.expected = expected
         self.found = found
         super().__init__((f"{scope}: expected version {expected}, found version {found}",))
+
+
+class MalformedIntent(CioError):
+    """What a strategy would submit is no intent. ``faults`` names every broken rule, not only the first."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(faults))
 
 
 class NotFound(CioError):

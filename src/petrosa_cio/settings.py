@@ -58,6 +58,19 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]+(\.\{strategy_id\})?$",
         description="Where promoted signals leave. The current engine needs signals.trading.{strategy_id}.",
     )
+    heartbeat_subject: str = Field(
+        default="cio.heartbeat",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="Where beats for the engine leave and requests are answered; requests are answered on .ping under "
+        "it, too.",
+    )
+    heartbeat_seconds: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=10,
+        description="Seconds between beats. The engine restricts itself after 60 without one, and wants three to "
+        "recover.",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis on which the policy is put up as well, redis:// or rediss:// with user and password; gates "

@@ -65,8 +65,8 @@ some names that end in `_pct` are percent and some are fractions; the unit line 
 configuration (the gate may read it, and never sends it anywhere), or a part of ours. Where it adds that the control
 needs a fact, setting the parameter changes no verdict while that fact is not known, and no feed provides one yet. The
 exception are the four parameters of EXCHANGE_FILTER, which also count when the effective order is worked out. A
-parameter of `alerts` changes of what somebody is told, and no verdict; one of a part that this version does not have
-(the heartbeat of `gate`) changes nothing.
+parameter of `alerts` changes of what somebody is told, and no verdict; the one of `gate` decides when a gate says that
+it lives ([client.md](client.md)).
 """
 
 _SETTINGS_HEAD = """\

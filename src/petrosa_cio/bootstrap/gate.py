@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import secrets
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,14 @@ from petrosa_cio.bootstrap.following import follow_policy
 from petrosa_cio.bootstrap.recorded_facts import open_recorded
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.db.redis import RedisBoard, RedisServer
-from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats import heartbeat, subjects
 from petrosa_cio.core.nats.board import NatsBoard
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.recovery import accounted_for
 from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.nats.together import end
+from petrosa_cio.core.nats.vitals import Vitals
 from petrosa_cio.core.spill import SpillFile
 from petrosa_cio.errors import BusError
 
@@ -68,6 +70,9 @@ class GateOptions:
     """Whether the policy in force is the one on the board; ``policy`` then judges nothing that adds risk."""
     redis_url: str | None = field(default=None, repr=False)
     """Redis on which the board is, where it is not on NATS."""
+    heartbeat_subject: str = heartbeat.SUBJECT
+    heartbeat_seconds: float = 1.0
+    """Between beats. A replay has none: nobody's life depends on it."""
 
 
 async def run_gate(options: GateOptions) -> None:
@@ -85,12 +90,17 @@ async def run_gate(options: GateOptions) -> None:
         gate = Gate(link, terms, log, spill)
         await link.answer(subjects.status_subject(options.book), lambda: status_answer(link, gate))
         await link.heed(subjects.command_subject(options.book), gate.command)
+        heart = make_heartbeat(gate, options)
+        if not options.event_clock:
+            await heart.answer()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, gate.stop)
         gc.collect()
         gc.freeze()  # what is alive now lives as long as the process; the collector need not walk it
         beside = [asyncio.create_task(kept_up("accounts", lambda: _keep_accounts(link, gate), log))]
+        if not options.event_clock:
+            beside.append(asyncio.create_task(kept_up("heartbeat", heart.run, log)))
         if options.governed:
             board = open_board(link, options.redis_url, options.retention.replicas, log)
             beside.append(asyncio.create_task(kept_up("policy", lambda: follow_policy(board, gate, log), log)))
@@ -108,6 +118,14 @@ def _know_the_recording(terms: GateTerms, options: GateOptions) -> None:
         return
     recorded = open_recorded(recording.klines, recording.funding, recording.equity, options.policy)
     terms.market, terms.accounts = recorded.market, recorded.accounts
+
+
+def make_heartbeat(gate: Gate, options: GateOptions) -> heartbeat.Heartbeat:
+    """The voice of this process; no other gate has its name."""
+    terms = heartbeat.HeartbeatTerms(
+        options.heartbeat_subject, options.heartbeat_seconds, __version__, secrets.token_hex(8)
+    )
+    return heartbeat.Heartbeat(Vitals(gate, clock.steady_ns), terms, logs.events("heartbeat"))
 
 
 async def kept_up(

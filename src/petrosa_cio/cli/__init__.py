@@ -353,6 +353,8 @@ def gate(
             data_dir=settings.data_dir,
             governed=True,
             redis_url=None if settings.redis_url is None else settings.redis_url.get_secret_value(),
+            heartbeat_subject=settings.heartbeat_subject,
+            heartbeat_seconds=settings.heartbeat_seconds,
         )
     else:
         default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]

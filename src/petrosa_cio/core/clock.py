@@ -8,3 +8,8 @@ import time
 def now_ns() -> int:
     """Nanoseconds since the Unix epoch, to the microsecond: instants are recorded to that, and judged as recorded."""
     return time.time_ns() // 1000 * 1000
+
+
+def steady_ns() -> int:
+    """Nanoseconds on a clock that nobody sets and that runs on while the process is stopped; spans only."""
+    return time.monotonic_ns()

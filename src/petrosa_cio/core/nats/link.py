@@ -338,12 +338,12 @@ class Link:
             ack = await self._js.publish(subject, data, headers=headers, timeout=ANSWER_SECONDS)
         return ack.seq
 
-    async def answer(self, subject: str, reply: Callable[[], Awaitable[bytes]]) -> None:
-        """Answer every request on ``subject``; messages without a reply subject are ignored."""
+    async def answer(self, subject: str, reply: Callable[[], Awaitable[bytes | None]]) -> None:
+        """Answer requests on ``subject``, but for None; messages without a reply subject are ignored."""
 
         async def respond(message: Msg) -> None:
-            if message.reply:
-                await message.respond(await reply())
+            if message.reply and (answer := await reply()) is not None:
+                await message.respond(answer)
 
         with mapped():
             await self._client.subscribe(subject, cb=respond)

@@ -130,7 +130,9 @@ EXECUTION: tuple[Parameter, ...] = (
         maximum=60000,
         unit="milliseconds from request to reply",
         description="Longest that an answer to a heartbeat request may take; a strategy that has waited for as long "
-        "holds governance to be absent.",
+        "holds governance to be absent. A gate whose event loop kept anything waiting for longer within the last "
+        "second, or whose streams have owed it an answer for longer and took no record meanwhile, says nothing: no "
+        "answer, no beat. One whose oldest intent has waited for longer says DEGRADED. The global value counts.",
         example=100,
         impact="Higher bears a slow gate before strategies stop sending; lower has them stop at brief delays.",
         when_to_change="Keep it above the gate's measured answer time, and no higher than strategies can wait.",
