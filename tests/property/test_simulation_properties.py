@@ -130,7 +130,8 @@ def test_the_wallet_is_profits_less_fees_less_funding(day: Day) -> None:
 @settings(max_examples=60, deadline=None)
 @given(day=days())
 def test_what_is_open_is_what_was_opened_and_not_closed(day: Day) -> None:
-    """Positions of the last report are the fills that open less those that close, for each symbol and side."""
+    """Positions of the last report are the fills that open less those that close, for each symbol and side; what they
+    are worth above their cost is the unrealised profit."""
     told = played(day, day.asked)
     held: dict[tuple[str | None, Side | None], Decimal] = {}
     for one in executions(told):
@@ -141,6 +142,11 @@ def test_what_is_open_is_what_was_opened_and_not_closed(day: Day) -> None:
     assert {(one.symbol, one.side): one.quantity for one in last(told).positions or ()} == {
         place: quantity for place, quantity in held.items() if quantity
     }
+    worth = sum(
+        ((one.notional - one.quantity * one.entry) * (1 if one.side is Side.LONG else -1))
+        for one in last(told).positions or ()
+    )
+    assert abs((last(told).unrealised or Decimal(0)) - worth) < CENT / 1_000_000
     if day.one_way:
         symbols = [one.symbol for one in last(told).positions or ()]
         assert len(symbols) == len(set(symbols))

@@ -49,6 +49,8 @@ class Lots:
         self.wallet = wallet
         """Balance without the profit of what is open."""
         self._lots: dict[str, list[Lot]] = {}
+        self._net: dict[str, tuple[Decimal, Decimal]] = {}
+        """Of each symbol what is open and what it cost, shorts counted below zero: its value does not need the lots."""
         self._marks: dict[str, Decimal] = {}
         self._open: dict[str, Decimal] = {}
         """Unrealised profit of each symbol, at its mark."""
@@ -78,10 +80,10 @@ class Lots:
 
     def mark(self, symbol: str, price: Decimal) -> None:
         """Value what is open on ``symbol`` at ``price``."""
-        lots = self._lots.get(symbol)
-        if lots:
+        if symbol in self._lots:
+            quantity, cost = self._net[symbol]
             self._marks[symbol] = price
-            self._open[symbol] = sum((lot.profit(price, lot.quantity) for lot in lots), _ZERO)
+            self._open[symbol] = quantity * price - cost
 
     def pay(self, amount: Decimal) -> None:
         """Take a fee or funding from the wallet; a negative one is received."""
@@ -90,6 +92,7 @@ class Lots:
     def add(self, lot: Lot) -> None:
         """Open a lot, valued at its own entry until the next mark."""
         self._lots.setdefault(lot.symbol, []).append(lot)
+        self._count(lot, lot.quantity)
         self.mark(lot.symbol, lot.entry)
 
     def take_off(self, lot: Lot, quantity: Decimal, price: Decimal) -> Decimal:
@@ -103,10 +106,16 @@ class Lots:
         profit = lot.profit(price, quantity)
         self.wallet += profit
         if lots:
+            self._count(lot, -quantity)
             self.mark(lot.symbol, price)
         else:
-            del self._lots[lot.symbol], self._marks[lot.symbol], self._open[lot.symbol]
+            del self._lots[lot.symbol], self._net[lot.symbol], self._marks[lot.symbol], self._open[lot.symbol]
         return profit
+
+    def _count(self, lot: Lot, quantity: Decimal) -> None:
+        """Add ``quantity`` of a lot, or take off a negative one."""
+        held, cost = self._net.get(lot.symbol, (_ZERO, _ZERO))
+        self._net[lot.symbol] = held + lot.sign * quantity, cost + lot.sign * quantity * lot.entry
 
     def positions(self) -> Iterator[Position]:
         """What the exchange would show: one position for each symbol and side, by name, at the marks."""
