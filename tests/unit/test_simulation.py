@@ -262,6 +262,18 @@ def test_an_order_waits_for_a_bar_that_is_not_there_yet() -> None:
     assert last(told).orders == ()
 
 
+def test_a_bar_that_is_told_late_counts_when_it_is_told() -> None:
+    """A feed may lag: what a bar did that came after its close was asked for happens then, with nothing left out."""
+    bars = Told(*candles(STILL, STILL))
+    late = engine(bars)
+    late.promoted(order(3, LONG, stop="95"))
+    assert [one.reason for one in executions(late.due(instant(31)))] == ["simulated_filled"]
+    late.due(instant(46))
+    bars.bars += candles(STILL, STILL, (99.0, 99.0, 94.0, 96.0))[3:]
+    (stopped,) = executions(late.due(instant(47)))
+    assert (stopped.reason, stopped.price, stopped.at) == ("oco_exit_stop_loss", D(95), instant(46) + 1_000_000)
+
+
 def test_nothing_is_known_before_the_bar_has_closed() -> None:
     """A nanosecond before the close of the bar that fills it nothing is told; at the close it is."""
     closes_at = (T0 + 30 * MINUTE - 1) * 1_000_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from petrosa_cio.apps.nurse.facts import Position, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _ZERO = Decimal(0)
 
@@ -60,7 +60,7 @@ class Lots:
         """The symbols on which something is open, by name."""
         return tuple(sorted(self._lots))
 
-    def of(self, symbol: str) -> Sequence[Lot]:
+    def of(self, symbol: str) -> tuple[Lot, ...]:
         """The lots of ``symbol``, oldest first."""
         return tuple(self._lots.get(symbol, ()))
 

@@ -27,14 +27,14 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from enum import IntEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from petrosa_cio.apps.nurse.facts import OpenOrder, Side
-from petrosa_cio.apps.nurse.happenings import AccountReport, Execution, ExecutionKind
-from petrosa_cio.apps.nurse.lots import Lot, Lots
+from petrosa_cio.apps.nurse.fills import ORIGIN, Fills
+from petrosa_cio.apps.nurse.happenings import AccountReport
 from petrosa_cio.apps.nurse.models import SECOND, decimal_of
 
 if TYPE_CHECKING:
@@ -44,14 +44,12 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.happenings import Happening, PromotedOrder
     from petrosa_cio.apps.nurse.models import Instant
 
-ORIGIN = "simulated"
 TAKER_FEE: Decimal = Decimal("0.0004")
 """Fraction of notional: Binance USD-M futures, taker, 4 basis points. `taker_fee_bps` of a policy says what a fund
 pays."""
 EXCHANGE_MINIMUM: Decimal = Decimal(50)
 """Notional in USDT of an order without a size: the largest MIN_NOTIONAL of Binance's exchangeInfo (2026-07: BTCUSDT 50,
 ETHUSDT 20, most others 5), so that what is open is rather counted too large than too small."""
-FEE_ASSET = "USDT"
 
 REPORT_EVERY: Instant = 900 * SECOND
 """How often the account is reported while something is open: a quarter of an hour, so midnight is one of its times."""
@@ -60,7 +58,6 @@ FRESH_FOR: Instant = 30 * SECOND
 LONGEST_WAIT: Instant = 86_400 * SECOND
 
 _MS = 1_000_000
-_SMALLEST = Decimal("1e-8")
 _ZERO = Decimal(0)
 
 
@@ -141,11 +138,13 @@ class SimulatedEngine:
 
     def begin(self, after: int) -> None:
         """Start anew with nothing open; what follows is told from the execution after number ``after`` on."""
-        self._lots = Lots(self._equity)
+        self._fills = Fills(self._equity, self._fee_rate, self._order_notional, one_way=self._one_way)
+        self._lots = self._fills.lots
         self._waiting: dict[str, list[PromotedOrder]] = {}
         self._until: int | None = None
         """Up to when everything has happened, ms; None before the first question."""
-        self._sequence = 0
+        self._seen: dict[str, int] = {}
+        """Of each symbol that is busy, the close of the last bar that went by."""
         self._after = after
         self._reported: int | None = None
         self._changed = True
@@ -154,6 +153,7 @@ class SimulatedEngine:
     def promoted(self, order: PromotedOrder) -> None:
         """Take an order in; it fills at the open of the next bar."""
         self._waiting.setdefault(order.symbol, []).append(order)
+        self._seen.setdefault(order.symbol, order.at // _MS - 1)
 
     def due(self, now: Instant) -> Sequence[Happening]:
         """What happened up to ``now`` and was not given yet, in order of time; nothing where time went back."""
@@ -165,6 +165,7 @@ class SimulatedEngine:
         for at_ms, together in groupby(self._moments(self._until, upto), key=lambda moment: moment.at_ms):
             self._happen(at_ms, tuple(together))
         self._until = upto
+        self._seen = {symbol: close_ms for symbol, close_ms in self._seen.items() if self._is_busy(symbol)}
         told, self._told = self._told, []
         return told
 
@@ -176,18 +177,23 @@ class SimulatedEngine:
     def _moments(self, after: int, upto: int) -> Iterator[_Moment]:
         """What may matter in the time after ``after`` up to ``upto``, in order. Only `promoted` makes a symbol busy, so
         those that are busy now are all that will be."""
-        busy = sorted({*self._waiting, *self._lots.symbols})
-        streams: list[Iterable[_Moment]] = [self._bars(symbol, after, upto) for symbol in busy]
-        if busy:
+        streams: list[Iterable[_Moment]] = [self._bars(symbol, after, upto) for symbol in sorted(self._seen)]
+        if streams:
             streams += [self._fundings(after, upto), self._refusals(after, upto), self._valuations(after, upto)]
         streams.append([_Moment(upto, _What.ASKED)])
         return heapq.merge(*streams, key=lambda moment: moment[:3])
 
     def _bars(self, symbol: str, after: int, upto: int) -> Iterator[_Moment]:
-        for bar in self._prices.closed(symbol, after, upto):
-            if symbol not in self._waiting and not self._lots.of(symbol):
+        """The bars not seen yet, each at its close; one that was told late, when it is there, since nothing can have
+        happened by it before."""
+        for bar in self._prices.closed(symbol, self._seen[symbol], upto):
+            if not self._is_busy(symbol):
                 return
-            yield _Moment(bar.close_time_ms, _What.BAR, symbol, bar)
+            self._seen[symbol] = bar.close_time_ms
+            yield _Moment(max(bar.close_time_ms, after + 1), _What.BAR, symbol, bar)
+
+    def _is_busy(self, symbol: str) -> bool:
+        return symbol in self._waiting or bool(self._lots.of(symbol))
 
     def _fundings(self, after: int, upto: int) -> Iterator[_Moment]:
         for place in range(bisect_right(self._funding, after, key=lambda one: one.at_ms), len(self._funding)):
@@ -213,37 +219,39 @@ class SimulatedEngine:
 
     def _happen(self, at_ms: int, moments: tuple[_Moment, ...]) -> None:
         """All that happens at one time, and then one report of it if there is need."""
-        before = self._sequence
         for moment in moments:
             if moment.bar is not None:
-                self._pass(moment.symbol, moment.bar)
+                self._pass(moment.symbol, moment.bar, at_ms)
             elif moment.funding is not None:
-                self._settle(moment.funding)
+                one = moment.funding
+                self._fills.settle(one.symbol, one.rate, one.mark)
+                self._changed |= bool(self._lots.of(one.symbol))
             elif moment.what is _What.REFUSAL:
                 self._give_up(at_ms)
         if self._lots.symbols and self._lots.equity <= _ZERO:
-            self._liquidate(at_ms)
-        told = {moment.what for moment in moments}
+            self._fills.liquidate(at_ms)
+        executions = self._fills.told()
+        self._told += [one for one in executions if one.sequence > self._after]
+        brought = {moment.what for moment in moments}
         stale = self._reported is None or at_ms - self._reported > self._fresh_ms
-        valued = _What.VALUATION in told and self._changed and bool(self._lots.symbols)
-        if self._sequence > before or valued or (_What.ASKED in told and stale):
+        valued = _What.VALUATION in brought and self._changed and bool(self._lots.symbols)
+        if executions or valued or (_What.ASKED in brought and stale):
             self._report(at_ms)
 
-    def _pass(self, symbol: str, bar: Bar) -> None:
+    def _pass(self, symbol: str, bar: Bar, at_ms: int) -> None:
         """One bar goes by: what rests at its open, what was to be filled there, what it touched, and its close."""
         prices = _Prices(*map(decimal_of, (bar.open, bar.high, bar.low, bar.close)))
-        at_ms = bar.close_time_ms
         held = {lot.decision_id for lot in self._lots.of(symbol)}
         for lot in self._lots.of(symbol):
-            self._protect(lot, at_ms, prices.open, prices.open, gap=True)
+            self._fills.protect(lot, at_ms, prices.open, prices.open, gap=True)
         ripe = [one for one in self._waiting.get(symbol, ()) if one.at <= bar.open_time_ms * _MS]
         for order in ripe:
-            self._fill(order, prices.open, at_ms)
+            self._fills.fill(order, prices.open, at_ms)
         self._no_longer(symbol, ripe)
         for lot in self._lots.of(symbol):
             if lot.decision_id in held:
                 worst, best = (prices.low, prices.high) if lot.side is Side.LONG else (prices.high, prices.low)
-                self._protect(lot, at_ms, worst, best, gap=False)
+                self._fills.protect(lot, at_ms, worst, best, gap=False)
         self._lots.mark(symbol, prices.close)
         self._changed |= bool(self._lots.of(symbol))
 
@@ -254,159 +262,18 @@ class SimulatedEngine:
         else:
             self._waiting.pop(symbol, None)
 
-    def _protect(self, lot: Lot, at_ms: int, worst: Decimal, best: Decimal, *, gap: bool) -> None:
-        """Take the lot off where the worst price reached its stop, or else the best its target; the open has both."""
-        if lot.stop is not None and lot.sign * (worst - lot.stop) <= _ZERO:
-            price, word, stopped = worst if gap else lot.stop, "stop_loss", True
-        elif lot.target is not None and lot.sign * (best - lot.target) >= _ZERO:
-            price, word, stopped = best if gap else lot.target, "take_profit", False
-        else:
-            return
-        order_id = f"{ORIGIN}-{lot.decision_id}-{word}"
-        self._exit(lot, lot.quantity, price, at_ms, (order_id, lot.decision_id, f"oco_exit_{word}"), stopped=stopped)
-
-    def _fill(self, order: PromotedOrder, price: Decimal, at_ms: int) -> None:
-        if order.side is None:
-            mine = [lot for lot in self._lots.of(order.symbol) if lot.strategy_id == order.strategy_id]
-            for lot in mine:
-                self._exit(lot, lot.quantity, price, at_ms, _taken(order, lot, "close"))
-            if not mine:
-                self._refuse(order, at_ms, "nothing_to_close")
-            return
-        if self._lots.equity <= _ZERO:
-            self._refuse(order, at_ms, "no_equity")
-            return
-        rest = self._netted(order, price, at_ms, self._quantity(order))
-        if rest > _ZERO:
-            self._enter(order, order.side, price, at_ms, rest)
-
-    def _netted(self, order: PromotedOrder, price: Decimal, at_ms: int, quantity: Decimal) -> Decimal:
-        """Take off what is open on the other side, up to ``quantity``, and return what is left of it to open."""
-        for lot in self._lots.of(order.symbol) if self._one_way else ():
-            if quantity > _ZERO and lot.side is not order.side:
-                part = min(quantity, lot.quantity)
-                self._exit(lot, part, price, at_ms, _taken(order, lot, "netted"))
-                quantity -= part
-        return quantity
-
-    def _enter(self, order: PromotedOrder, side: Side, price: Decimal, at_ms: int, quantity: Decimal) -> None:
-        lot = Lot(
-            order.decision_id, order.strategy_id, order.symbol, side, quantity, price, order.leverage, order.stop,
-            order.target,
-        )  # fmt: skip
-        fee = quantity * price * self._fee_rate
-        self._lots.pay(fee)
-        self._lots.add(lot)
-        self._tell(
-            Execution(
-                kind=ExecutionKind.FILLED,
-                at=at_ms * _MS,
-                strategy_id=order.strategy_id,
-                order_id=f"{ORIGIN}-{order.decision_id}",
-                decision_id=order.decision_id,
-                symbol=order.symbol,
-                side=side,
-                quantity=quantity,
-                price=price,
-                fee=fee,
-                fee_asset=FEE_ASSET,
-                reason="simulated_filled",
-                sequence=self._sequence + 1,
-            )
-        )
-
-    def _exit(
-        self,
-        lot: Lot,
-        quantity: Decimal,
-        price: Decimal,
-        at_ms: int,
-        cause: tuple[str, str, str],
-        *,
-        stopped: bool = False,
-    ) -> None:
-        """Take off ``quantity`` of a lot; ``cause`` is the order, the decision behind it, and the reason in a word."""
-        order_id, decision_id, reason = cause
-        fee = quantity * price * self._fee_rate
-        self._lots.pay(fee)
-        profit = self._lots.take_off(lot, quantity, price)
-        self._tell(
-            Execution(
-                kind=ExecutionKind.FILLED,
-                at=at_ms * _MS,
-                strategy_id=lot.strategy_id,
-                order_id=order_id,
-                decision_id=decision_id,
-                symbol=lot.symbol,
-                side=lot.side,
-                quantity=quantity,
-                price=price,
-                fee=fee,
-                fee_asset=FEE_ASSET,
-                pnl=profit,
-                closes=True,
-                stopped=stopped,
-                reason=reason,
-                sequence=self._sequence + 1,
-            )
-        )
-
-    def _quantity(self, order: PromotedOrder) -> Decimal:
-        """What the order asks for; where it names no quantity, its notional, or the exchange's minimum, rounded up."""
-        if order.quantity is not None:
-            return order.quantity
-        notional = self._order_notional if order.notional is None else order.notional
-        return (notional / order.price).quantize(_SMALLEST, ROUND_UP)
-
-    def _settle(self, funding: FundingTime) -> None:
-        lots = self._lots.of(funding.symbol)
-        if not lots:
-            return
-        mark = self._lots.mark_of(funding.symbol) if funding.mark is None else funding.mark
-        for lot in lots:
-            self._lots.pay(lot.sign * lot.quantity * mark * funding.rate)
-        self._changed = True
-
     def _give_up(self, at_ms: int) -> None:
         """Refuse the entries that have waited too long; what only closes goes on waiting."""
         for symbol, orders in list(self._waiting.items()):
             late = [one for one in orders if one.side is not None and self._given_up(one) <= at_ms]
             for order in late:
-                self._refuse(order, at_ms, "no_price")
+                self._fills.refuse(order, at_ms, "no_price")
             self._no_longer(symbol, late)
-
-    def _liquidate(self, at_ms: int) -> None:
-        for symbol in self._lots.symbols:
-            price = self._lots.mark_of(symbol)
-            for lot in self._lots.of(symbol):
-                order_id = f"{ORIGIN}-{lot.decision_id}-liquidation"
-                self._exit(lot, lot.quantity, price, at_ms, (order_id, lot.decision_id, "liquidation"), stopped=True)
-
-    def _refuse(self, order: PromotedOrder, at_ms: int, reason: str) -> None:
-        self._tell(
-            Execution(
-                kind=ExecutionKind.REJECTED,
-                at=at_ms * _MS,
-                strategy_id=order.strategy_id,
-                order_id=f"{ORIGIN}-{order.decision_id}",
-                decision_id=order.decision_id,
-                symbol=order.symbol,
-                side=order.side,
-                quantity=order.quantity,
-                reason=reason,
-                sequence=self._sequence + 1,
-            )
-        )
-
-    def _tell(self, execution: Execution) -> None:
-        self._sequence = execution.sequence
-        if execution.sequence > self._after:
-            self._told.append(execution)
 
     def _report(self, at_ms: int) -> None:
         """Report the account as it is at ``at_ms``, unless whoever began later has known of that time already."""
         self._reported, self._changed = at_ms, False
-        if self._sequence < self._after:
+        if self._fills.sequence < self._after:
             return
         self._told.append(
             AccountReport(
@@ -425,10 +292,5 @@ class SimulatedEngine:
         for symbol in sorted(self._waiting):
             for one in self._waiting[symbol]:
                 if one.side is not None and one.at <= at:
-                    quantity = self._quantity(one)
+                    quantity = self._fills.quantity(one)
                     yield OpenOrder(symbol, one.side, quantity, quantity * one.price, one.leverage)
-
-
-def _taken(order: PromotedOrder, lot: Lot, reason: str) -> tuple[str, str, str]:
-    """Order, decision and reason of an exit that another order brought about; one order may take off many lots."""
-    return f"{ORIGIN}-{order.decision_id}-{lot.decision_id}", order.decision_id, reason
