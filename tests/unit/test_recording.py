@@ -66,6 +66,17 @@ def test_a_recording_tells_what_it_holds(tmp_path: Path) -> None:
         recording.span("XRPUSDT")
 
 
+def test_the_bars_that_closed_in_a_time_are_told_in_order(tmp_path: Path) -> None:
+    """After one moment and up to another, the end included and the beginning not; a symbol without bars has none."""
+    recording = table(tmp_path, 0, 1, 2, 4)
+    closes = [T0 + minute * MINUTE - 1 for minute in (1, 2, 3, 5)]
+    told = [one.close_time_ms for one in recording.closed("BTCUSDT", closes[0], closes[2])]
+    assert told == closes[1:3]
+    assert [one.close_time_ms for one in recording.closed("BTCUSDT", closes[0] - 1, closes[2] - 1)] == closes[:2]
+    assert [one.close_time_ms for one in recording.closed("BTCUSDT", -1, 2 * T0)] == closes
+    assert list(recording.closed("XRPUSDT", -1, 2 * T0)) == []
+
+
 def test_a_bar_is_visible_only_after_its_close(tmp_path: Path) -> None:
     """A millisecond before the close the bar before it is the last; at the close it is the bar itself."""
     recording = table(tmp_path, 0, 1)

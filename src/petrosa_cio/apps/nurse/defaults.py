@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.parameters.change import CHANGE
 from petrosa_cio.apps.nurse.parameters.conflicts import CONFLICTS
+from petrosa_cio.apps.nurse.parameters.correlation import CORRELATION
 from petrosa_cio.apps.nurse.parameters.execution import EXECUTION
 from petrosa_cio.apps.nurse.parameters.freshness import FRESHNESS
 from petrosa_cio.apps.nurse.parameters.limits import LIMITS
@@ -47,7 +48,7 @@ def by_name(*tables: Iterable[Parameter]) -> Mapping[str, Parameter]:
 
 
 PARAMETERS: Mapping[str, Parameter] = by_name(
-    FRESHNESS, SCOPE, PROTECTION, MARKET, REGIME, SIZING, LIMITS, LOSSES, CONFLICTS, EXECUTION, CHANGE
+    FRESHNESS, SCOPE, PROTECTION, MARKET, REGIME, CORRELATION, SIZING, LIMITS, LOSSES, CONFLICTS, EXECUTION, CHANGE
 )
 """Every parameter by name, grouped by subject in about the order in which the controls are checked."""
 

@@ -93,6 +93,14 @@ class KlineTable:
         row = -1 if series is None else bisect_right(series.closes, at_ms) - 1
         return None if series is None or row < 0 else series.bar(symbol, row)
 
+    def closed(self, symbol: str, after_ms: int, upto_ms: int) -> Iterator[Bar]:
+        """The bars of ``symbol`` that closed after ``after_ms`` and by ``upto_ms``, in order."""
+        series = self._series.get(symbol)
+        if series is None:
+            return iter(())
+        first, end = bisect_right(series.closes, after_ms), bisect_right(series.closes, upto_ms)
+        return (series.bar(symbol, row) for row in range(first, end))
+
     def _of(self, symbol: str) -> _Series:
         series = self._series.get(symbol)
         if series is None:

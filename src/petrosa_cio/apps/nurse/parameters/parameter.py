@@ -121,8 +121,8 @@ class Parameter:
     """What happens when the value goes up and when it goes down."""
     when_to_change: str
     enforced_by: str
-    """The code of the control, or ``engine``, ``gate``, ``guard`` (the regime guard, whose labels controls read), or a
-    service: ``auditor``, ``strategist``, ``alerts``."""
+    """The code of the control, or ``engine``, ``gate``, ``guard`` (what bars are read for: the regime guard and the
+    correlation beside it, whose words controls read), or a service: ``auditor``, ``strategist``, ``alerts``."""
     loosening: Loosening
     minimum: int | float | None = None
     maximum: int | float | None = None
