@@ -14,6 +14,10 @@ HEADS_BUCKET = "cio-heads"
 POLICY_BUCKET = "cio-policy"
 POLICY_STREAM = f"KV_{POLICY_BUCKET}"
 
+MARKET_SUBJECTS = "cio.market.>"
+MARKET_SNAPSHOT = "cio.market-snapshot"
+"""Request subject on which a feed answers with all that it knows of the markets."""
+
 PREV_HEADER = "Cio-Prev"
 MEASURED_HEADER = "Cio-Measured"
 SETTLED_HEADER = "Cio-Settled"
@@ -75,6 +79,11 @@ def quarantine_subject(book: str, sequence: int) -> str:
 def status_subject(book: str) -> str:
     """Request subject on which every gate of a book answers with its status."""
     return f"cio.status.{book}"
+
+
+def market_subject(symbol: str) -> str:
+    """Subject on which what is known of a symbol's market is published."""
+    return f"cio.market.{symbol}"
 
 
 def policy_subject(book: str) -> str:
