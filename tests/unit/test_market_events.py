@@ -209,10 +209,11 @@ def test_a_trade_outside_the_market_is_left_out() -> None:
         (b'{"result":null,"id":1}', Unread.NO_EVENT),
         (b'{"stream":"x","data":[{"e":"trade"}]}', Unread.NO_EVENT),
         (b'{"e":"forceOrder","E":1,"s":"BTCUSDT"}', Unread.OTHER_EVENT),
-        (b'{"e":["trade"]}', Unread.OTHER_EVENT),
+        (b'{"e":["trade"]}', Unread.NO_EVENT),
+        (b'{"stream":"x","data":{}}', Unread.NO_EVENT),
         (b" " * (LARGEST + 1), Unread.NO_EVENT),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_event_is_counted_by_what_it_is(raw: bytes, why: Unread) -> None:
     """Whatever bytes come, nothing is raised and the kind is named."""

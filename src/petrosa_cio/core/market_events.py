@@ -107,7 +107,9 @@ def _observations(event: Event, stream: str, received: Instant) -> tuple[Observa
     if "lastUpdateId" in event and "e" not in event:
         raise _Unreadable(Unread.NO_SYMBOL)
     kind = event.get("e")
-    read = _READERS.get(kind) if isinstance(kind, str) else None
+    if not isinstance(kind, str):
+        raise _Unreadable(Unread.NO_EVENT)
+    read = _READERS.get(kind)
     if read is None:
         raise _Unreadable(Unread.OTHER_EVENT)
     symbol = event.get("s")
