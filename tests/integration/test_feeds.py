@@ -11,8 +11,8 @@ import pytest
 from harness import BOOK, DEADLINE, Process, eventually, ours, until
 from nats.errors import NoRespondersError
 
-from builders_bars import MINUTE
-from builders_market import MS, SYMBOL, envelope, mark_event, quote_event, trade_event
+from builders_bars import MINUTE, T0
+from builders_market import MS, SYMBOL, envelope, kline_event, mark_event, quote_event, trade_event
 from market_server import contract, market_exchange
 from petrosa_cio.apps.nurse.facts import Fact, MarketState
 from petrosa_cio.apps.nurse.policy import read_policy
@@ -223,6 +223,28 @@ async def test_the_exchange_itself_is_a_source(nats_server: NatsServer, heard: H
             assert state.correlated == ("ETHUSDT",)
             age = clock.now_ns() - dict(state.as_of)[Fact.BARS]
             assert age < 2 * MINUTE * MS
+        finally:
+            feeds.end()
+
+
+async def test_the_past_of_the_fleets_bars_is_learnt_from_the_exchange(
+    nats_server: NatsServer, client: Client, heard: HeardMarket, tmp_path: Path
+) -> None:
+    """One minute bar that the exchange tells in the same figures, and the regime is known without a day of waiting."""
+    async with market_exchange() as exchange:
+        exchange.now_ms = now_ms()
+        minute = (exchange.now_ms - T0) // MINUTE - 1
+        price = f"{100 + minute / 10:.1f}"
+        bar = kline_event(minute, price, o=price, h=price, l=price, v="5.0")
+        feeds = feeds_process(nats_server, tmp_path, **{"binance-url": exchange.rest_url})
+        try:
+            await fed(
+                client,
+                lambda: [envelope(bar)],
+                lambda: known(heard).regime not in (None, "unknown"),
+                "the regime is known",
+            )
+            assert known(heard).status == "TRADING"
         finally:
             feeds.end()
 

@@ -257,7 +257,64 @@ def test_other_lengths_are_judged_on_the_kept_bars() -> None:
         fresh.take(candle(bar))
     assert known(book, 120_000).regime_confidence != known(fresh, 120_000).regime_confidence
     book.follow(lambda _: other)
+    assert known(book, 120_000).regime == "unknown"
+    assert not book.catch_up()
     assert known(book, 120_000) == known(fresh, 120_000)
+
+
+def test_symbols_catch_up_one_after_another() -> None:
+    """After lengths changed each call reads one symbol anew, and says whether another waits."""
+    book = MarketBook()
+    for symbol in ("ETHUSDT", SYMBOL):
+        book.take(candle(replace(flat(0), symbol=symbol), symbol=symbol))
+    book.follow(lambda _: DEFAULT._replace(window=48))
+    assert [book.catch_up(), book.catch_up(), book.catch_up()] == [True, False, False]
+
+
+def test_a_past_that_tells_the_same_bar_is_learnt() -> None:
+    """A symbol that began to be seen late has the regime it would have if all had been seen."""
+    bars = [candle(bar) for bar in walk(1, 1500, daily=0.02, minutes=1)]
+    late, whole = MarketBook(), MarketBook()
+    for bar in bars[1490:]:
+        late.take(bar)
+    for bar in bars:
+        whole.take(bar)
+    assert late.young() == (SYMBOL,)
+    assert known(late, 1500 * 60).regime == "unknown"
+    assert late.learn(SYMBOL, bars[:1495])
+    assert late.young() == ()
+    assert known(late, 1500 * 60) == known(whole, 1500 * 60)
+
+
+def test_a_past_of_another_market_is_not_learnt() -> None:
+    """Where the past tells the first bar in other figures it is of another market: counted, and not asked for again."""
+    bars = [candle(bar) for bar in walk(1, 1500, daily=0.02, minutes=1)]
+    book = MarketBook()
+    book.take(bars[-1])
+    assert book.learn(SYMBOL, [*bars[:-1], replace(bars[-1], volume=11.0)])
+    assert book.young() == ()
+    assert known(book, 1500 * 60).regime == "unknown"
+    assert book.counts == {"a past of another market": 1}
+
+
+def test_a_past_that_does_not_reach_the_first_bar_is_asked_for_again() -> None:
+    """The exchange may tell a bar on its stream a moment before it does when asked."""
+    bars = [candle(bar) for bar in walk(1, 1500, daily=0.02, minutes=1)]
+    book = MarketBook()
+    book.take(bars[-1])
+    assert not book.learn(SYMBOL, bars[:-1])
+    assert book.young() == (SYMBOL,)
+
+
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_only_minute_bars_have_a_past_to_be_learnt(minutes: int) -> None:
+    """Of longer bars, and of those built of trades, no past is asked for."""
+    book = MarketBook()
+    book.take(candle(walk(1, 1, daily=0.02, minutes=minutes)[0]))
+    for second in (0, 61, 121):
+        book.take(traded(second, "100", symbol="ETHUSDT"))
+    assert book.last_close_ms("ETHUSDT") is not None
+    assert book.young() == ()
 
 
 def test_thresholds_of_the_same_lengths_hold_at_once() -> None:

@@ -22,7 +22,7 @@ from petrosa_cio.bootstrap.gate import kept_up, open_board, open_link
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.exchange.binance import Binance
 from petrosa_cio.core.exchange.klines import BINANCE_USDM
-from petrosa_cio.core.exchange.market_rest import MarketRest, keep_rules
+from petrosa_cio.core.exchange.market_rest import MarketRest, NoAnswer, keep_rules
 from petrosa_cio.core.exchange.market_stream import BINANCE_STREAMS, MarketStream
 from petrosa_cio.core.market_events import read_event
 from petrosa_cio.core.nats.market_facts import MarketTeller
@@ -48,6 +48,10 @@ FLEET_SUBJECTS = ("binance.websocket.data", "binance.futures.websocket.data")
 SOURCES = ("fleet", "binance", "none")
 ASK_SECONDS = 1.0
 """How often the board is asked what stands: a lost push is found this much later at most."""
+LEARN_SECONDS = 1.0
+"""How often it is looked whether a symbol came whose past is not known."""
+LONGEST_PAUSE_SECONDS = 300.0
+CATCH_UP_SECONDS = 0.1
 COUNTS_SECONDS = 60.0
 """How often it is logged what was not taken, where that changed."""
 
@@ -114,9 +118,10 @@ async def market_parts(options: FeedsOptions, link: Link, held: AsyncExitStack, 
         ("market facts", teller.run),
         ("rules of the exchange", lambda: keep_rules(rest, lambda: feed.symbols, feed.book.take, log)),
         ("counts", lambda: feed.tell_counts(log)),
+        ("changed lengths", feed.catch_up),
     ]
     if options.source == "fleet":
-        parts.append(("fleet's market", lambda: feed.hear_fleet(link)))
+        parts += [("fleet's market", lambda: feed.hear_fleet(link)), ("history", lambda: feed.learn(rest, log))]
     else:
         stream = MarketStream(
             options.followed,
@@ -174,6 +179,29 @@ class MarketFeed:
 
         async with link.listening(self._options.subjects, heard):
             await asyncio.Event().wait()
+
+    async def learn(self, rest: MarketRest, log: Log) -> None:
+        """Ask the exchange for the past of symbols whose bars the fleet tells, for ever."""
+        pause = LEARN_SECONDS
+        while True:
+            missed, wait = False, 0.0
+            for symbol in self.book.young():
+                start = clock.now_ns() // 1_000_000 - history_ms(self.thresholds(symbol))
+                try:
+                    missed |= not self.book.learn(symbol, [bar async for bar in rest.bars(symbol, start)])
+                except NoAnswer as error:
+                    log("the past of a market cannot be had; it is asked for again", {"why": str(error)})
+                    missed, wait = True, max(wait, error.wait_seconds)
+                if wait:
+                    break
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if missed else LEARN_SECONDS
+            await asyncio.sleep(max(pause, wait))
+
+    async def catch_up(self) -> None:
+        """Read kept bars anew where the policy changed the guard's lengths, for ever; others get a turn in between."""
+        while True:
+            another = self.book.catch_up()
+            await asyncio.sleep(0 if another else CATCH_UP_SECONDS)
 
     async def tell_counts(self, log: Log) -> None:
         """Log what was not taken whenever that changed, for ever."""

@@ -14,8 +14,11 @@ guard starts anew on the real ones. A bar is as good as new until its successor 
 that moment, or of now while that lies ahead. The rules of a symbol age likewise, from when they should have been read
 again.
 
-A change of the policy's lengths makes the guard read all kept bars anew, at once: about a second for each hundred
-thousand of them.
+**History.** A guard that has just begun knows no regime for a day. So where a symbol's bars are the exchange's own
+minutes, its past may be learnt from elsewhere (`learn`): only where that tells the first bar that was seen in the very
+same figures, since otherwise it is the past of another market, spot for instance. A change of the policy's lengths
+makes the guard read the kept bars anew (`catch_up`), one symbol at a time, for a week of minutes is most of a second of
+work.
 """
 
 from __future__ import annotations
@@ -27,14 +30,14 @@ from petrosa_cio.apps.nurse.bars import interval_of, is_sound
 from petrosa_cio.apps.nurse.comovement import Comovement
 from petrosa_cio.apps.nurse.facts import Fact, MarketState
 from petrosa_cio.apps.nurse.guard import Guard
-from petrosa_cio.apps.nurse.minutes import Minutes
+from petrosa_cio.apps.nurse.minutes import MINUTE_MS, Minutes
 from petrosa_cio.apps.nurse.models import SECOND
 from petrosa_cio.apps.nurse.observations import Candle, Marked, Quoted, Ruled, Traded
 from petrosa_cio.apps.nurse.regime import Cause
 from petrosa_cio.apps.nurse.thresholds import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from decimal import Decimal
     from typing import TypeAlias
 
@@ -94,6 +97,8 @@ class _Symbol:
         self.minutes: Minutes | None = Minutes(symbol)
         self.bars: deque[tuple[Candle, float | None]] = deque(maxlen=most_bars)
         """Bars that the guard was fed, with the spread at their close."""
+        self.learnt = False
+        """Whether its past was asked for, and learnt or refused."""
 
 
 class MarketBook:
@@ -104,7 +109,8 @@ class MarketBook:
         self._only = symbols
         self._symbols: dict[str, _Symbol] = {}
         self._thresholds: Callable[[str], Thresholds] = lambda _: DEFAULT
-        self._guard = self._new_guard()
+        self._guard = Guard(lambda symbol: self._thresholds(symbol))
+        self._behind: set[str] = set()
         self._together = Comovement()
         self.counts: Counter[str] = Counter()
 
@@ -114,23 +120,53 @@ class MarketBook:
         return tuple(sorted(self._symbols))
 
     def follow(self, thresholds: Callable[[str], Thresholds]) -> None:
-        """Judge by these thresholds from now on. Where a length changed, the guard reads the kept bars anew."""
+        """Judge by these thresholds from now on. Where a length changed, regimes are unknown until `catch_up`."""
         before, self._thresholds = self._thresholds, thresholds
-        names = {*self._symbols, *(leader for symbol in self._symbols for leader in thresholds(symbol).leaders)}
-        if any(lengths(before(name)) != lengths(thresholds(name)) for name in names):
-            for name, known in self._symbols.items():
+        for name, known in self._symbols.items():
+            if lengths(before(name)) != lengths(thresholds(name)):
                 known.bars = deque(known.bars, maxlen=_most_bars(thresholds(name), known.interval))
-            self._rebuild()
+                self._guard.forget(name)
+                self._behind.add(name)
 
-    def _new_guard(self) -> Guard:
-        return Guard(lambda symbol: self._thresholds(symbol))
+    def catch_up(self) -> bool:
+        """Feed the kept bars of one symbol to the guard anew, if one waits for it; whether another still does."""
+        if self._behind:
+            self._reread(self._behind.pop())
+        return bool(self._behind)
 
-    def _rebuild(self) -> None:
-        """Feed the kept bars to a guard that knows nothing."""
-        self._guard = self._new_guard()
-        for known in self._symbols.values():
-            for bar, spread in known.bars:
-                self._guard.fold(bar, spread)
+    def young(self) -> tuple[str, ...]:
+        """Symbols with the exchange's own minute bars whose past was not learnt."""
+        found = (name for name, known in self._symbols.items() if known.bars and not known.learnt)
+        return tuple(name for name in found if self._symbols[name].interval == MINUTE_MS)
+
+    def learn(self, symbol: str, past: Sequence[Candle]) -> bool:
+        """Take the minutes before the first one that was seen, in order and up to that one at least.
+
+        False where that one is not among them yet: ask again. A past of other figures is counted, and not learnt.
+        """
+        known = self._symbols[symbol]
+        if known.learnt or not known.bars:
+            return True
+        first = known.bars[0][0]
+        same = next((bar for bar in past if bar.open_time_ms == first.open_time_ms), None)
+        if same is None:
+            return False
+        known.learnt = True
+        if _figures(same) != _figures(first):
+            self.counts["a past of another market"] += 1
+            return True
+        older = [(bar, None) for bar in past if bar.close_time_ms < first.open_time_ms and is_sound(bar)]
+        known.bars = deque([*older, *known.bars], maxlen=known.bars.maxlen)
+        self._reread(symbol)
+        return True
+
+    def _reread(self, symbol: str) -> None:
+        """Feed the kept bars of ``symbol`` to a guard that knows nothing of it."""
+        self._guard.forget(symbol)
+        self._together.forget(symbol)
+        for bar, spread in self._symbols[symbol].bars:
+            self._guard.fold(bar, spread)
+            self._together.take(bar)
 
     def last_close_ms(self, symbol: str) -> int | None:
         """Close of the last bar that the guard was fed, ms; None where there was none."""
@@ -252,11 +288,8 @@ class MarketBook:
     def _begin_anew(self, symbol: str, known: _Symbol, length: int) -> None:
         """The symbol has bars of the exchange's own now, or shorter ones: what was there is of another kind."""
         known.minutes, known.interval = None, length
-        had = bool(known.bars)
         known.bars = deque(maxlen=_most_bars(self._thresholds(symbol), length))
-        if had:
-            self._together.forget(symbol)
-            self._rebuild()
+        self._reread(symbol)
 
     def _fold(self, known: _Symbol, bar: Candle) -> None:
         last = known.bars[-1][0] if known.bars else None
@@ -282,7 +315,7 @@ def history_ms(thresholds: Thresholds) -> int:
 
 
 def _most_bars(thresholds: Thresholds, interval: int) -> int:
-    return history_ms(thresholds) // (interval or 60_000) + 2
+    return history_ms(thresholds) // (interval or MINUTE_MS) + 2
 
 
 def _bars_as_of(last: Candle, regime: Regime) -> Instant:
@@ -291,6 +324,10 @@ def _bars_as_of(last: Candle, regime: Regime) -> Instant:
     """
     closed = last.close_time_ms + 1
     return (closed if regime.cause in _WARMING else closed + interval_of(last)) * _MS
+
+
+def _figures(bar: Candle) -> tuple[float, ...]:
+    return bar.open_time_ms, bar.close_time_ms, bar.open, bar.high, bar.low, bar.close, bar.volume
 
 
 def _spread(known: _Symbol, bar: Candle) -> float | None:
