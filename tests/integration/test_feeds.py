@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from harness import BOOK, DEADLINE, Process, eventually, ours, until
+from harness import BOOK, DEADLINE, Process, eventually, ours, run_cli, until
 from nats.errors import NoRespondersError
 
 from builders_bars import MINUTE, T0
@@ -259,6 +259,24 @@ async def test_nothing_is_fed_where_nothing_is_wanted(nats_server: NatsServer, c
         feeds.end()
     assert feeds.running is not None
     assert feeds.running.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"CIO_MARKET_SOURCE": "binance"}, "CIO_SYMBOLS"),
+        ({"CIO_MARKET_SOURCE": "kraken"}, "CIO_MARKET_SOURCE"),
+        ({"CIO_SYMBOLS": "btcusdt"}, "CIO_SYMBOLS"),
+        ({"CIO_MARKET_SUBJECTS": "a b"}, "CIO_MARKET_SUBJECTS"),
+        ({"CIO_MARKET_SOURCE": "binance", "CIO_SYMBOLS": SYMBOL, "CIO_BINANCE_STREAM_URL": "http://x"}, "the streams"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_settings_that_cannot_be_used_are_told(nats_server: NatsServer, settings: dict[str, str], named: str) -> None:
+    """A source without symbols, a word that is none, an address that is none: exit 2, naming it."""
+    outcome = run_cli("feeds", "--from-settings", CIO_NATS_URL=nats_server.url, **settings)
+    assert outcome.code == 2
+    assert named in outcome.err
 
 
 async def test_a_symbol_is_told_when_it_changed_and_once_a_second(nats_server: NatsServer, client: Client) -> None:

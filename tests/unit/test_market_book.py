@@ -374,6 +374,16 @@ def test_a_spread_is_the_guards_only_while_the_book_is_of_the_bar() -> None:
     assert [spread for _, spread in book._symbols[SYMBOL].bars] == [pytest.approx(200.0), None]
 
 
+def test_symbols_that_move_together_are_told_with_the_bars() -> None:
+    """Two symbols with the same bars are one risk: each names the other."""
+    book = MarketBook()
+    for bar in walk(1, 1445, daily=0.02, minutes=1):
+        for symbol in (SYMBOL, "ETHUSDT"):
+            book.take(candle(bar, symbol=symbol))
+    assert known(book, 1445 * 60).correlated == ("ETHUSDT",)
+    assert known(book, 1445 * 60, "ETHUSDT").correlated == (SYMBOL,)
+
+
 def test_instants_are_whole_and_bars_in_milliseconds() -> None:
     """The units of the two clocks are what they say: a bar's close of 00:00:59.999 is 60 seconds less one ms."""
     assert (candle(flat(0)).close_time_ms + 1) * MS == at(60)

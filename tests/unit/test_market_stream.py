@@ -102,6 +102,13 @@ class Feed:
 
         await until(stand, "both roads stand")
 
+    async def live(self) -> None:
+        """Both roads stand and what is told on that of bars is taken: nothing of the past is asked for any more."""
+        await self.opened()
+        before = self.stream._frames["bars"]
+        await self.exchange.say("market", mark_event(self.exchange.now_ms))
+        await until(lambda: self.stream._frames["bars"] > before, "the road of bars is live")
+
 
 @asynccontextmanager
 async def feeding(exchange: MarketExchange, **options: float) -> AsyncIterator[Feed]:
@@ -139,13 +146,13 @@ async def test_minutes_that_pass_while_the_connection_is_away_are_asked_for(exch
     """After a disconnection of three minutes no bar is missing, and none is asked for twice."""
     exchange.now_ms = T0 + 10 * MINUTE
     async with feeding(exchange) as feed:
-        await feed.opened()
-        await until(lambda: feed.minutes[-1:] == [9], "the history is there")
+        await feed.live()
+        assert feed.minutes[-1:] == [9]
         before = len(exchange.asked)
         exchange.now_ms += 3 * MINUTE
         await exchange.cut("market")
         await until(lambda: feed.minutes[-1:] == [12], "the missed bars are there")
-        await feed.opened(1)
+        await feed.live()
         exchange.now_ms += MINUTE
         await exchange.say("market", kline_event(13))
         await until(lambda: feed.minutes[-1:] == [13], "it goes on live")
@@ -191,11 +198,10 @@ async def test_a_bar_that_is_overdue_is_asked_for(exchange: MarketExchange) -> N
     """Marks keep coming and a closed bar does not: five seconds after it was due it is asked for."""
     exchange.now_ms = T0 + 10 * MINUTE
     async with feeding(exchange) as feed:
-        await feed.opened()
-        await until(lambda: feed.minutes[-1:] == [9], "the history is there")
+        await feed.live()
         exchange.now_ms += MINUTE + 4_999
-        await exchange.say("market", mark_event(exchange.now_ms))
-        await until(lambda: feed.book.symbols != () and feed.state.mark is not None, "the mark is there")
+        await exchange.say("market", mark_event(exchange.now_ms, "101"))
+        await until(lambda: feed.state.mark == 101, "the mark is there")
         assert feed.minutes[-1] == 9
         exchange.now_ms += 15_000
         await exchange.say("market", mark_event(exchange.now_ms))

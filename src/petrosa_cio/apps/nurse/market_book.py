@@ -24,7 +24,7 @@ work.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from petrosa_cio.apps.nurse.bars import interval_of, is_sound
 from petrosa_cio.apps.nurse.comovement import Comovement
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from typing import TypeAlias
 
+    from petrosa_cio.apps.nurse.bars import Bar
     from petrosa_cio.apps.nurse.facts import Instant
     from petrosa_cio.apps.nurse.observations import Observation
     from petrosa_cio.apps.nurse.regime import Regime
@@ -101,17 +102,30 @@ class _Symbol:
         """Whether its past was asked for, and learnt or refused."""
 
 
+class Together(Protocol):
+    """Which symbols move together, out of the closed bars of all of them."""
+
+    def take(self, bar: Bar) -> None:
+        """Take a closed, sound bar; those of a symbol come in order."""
+
+    def forget(self, symbol: str) -> None:
+        """Forget the bars of ``symbol``: they are told anew."""
+
+    def group(self, symbol: str) -> tuple[str, ...]:
+        """The other symbols that move together with ``symbol``, by name."""
+
+
 class MarketBook:
     """What is known of up to `MOST_SYMBOLS` markets. ``counts`` says what was not taken, and why."""
 
-    def __init__(self, symbols: frozenset[str] = frozenset()) -> None:
-        """Follow ``symbols``; every symbol that comes where that is empty."""
+    def __init__(self, symbols: frozenset[str] = frozenset(), together: Together | None = None) -> None:
+        """Follow ``symbols``; every symbol that comes where that is empty. ``together`` is `Comovement` by default."""
         self._only = symbols
         self._symbols: dict[str, _Symbol] = {}
         self._thresholds: Callable[[str], Thresholds] = lambda _: DEFAULT
         self._guard = Guard(lambda symbol: self._thresholds(symbol))
         self._behind: set[str] = set()
-        self._together = Comovement()
+        self._together: Together = Comovement() if together is None else together
         self.counts: Counter[str] = Counter()
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import connect
@@ -85,26 +86,26 @@ class MarketStream:
         self._first_pause = first_pause_seconds
         self._filled: dict[str, int] = {}
         self._look_at = 0
-        self._frames = 0
+        self._frames: Counter[str] = Counter()
         self.failures = 0
 
     async def books(self) -> None:
         """Keep the road of books open, for ever."""
-        await self._kept_up("books", lambda: self._road("public", BOOKS))
+        await self._kept_up("books", lambda: self._road("books", "public", BOOKS))
 
     async def bars(self) -> None:
         """Keep bars whole and marks coming, for ever."""
 
         async def session() -> None:
             await self._fill()
-            await self._road("market", REST, self._fill, self._fill_overdue)
+            await self._road("bars", "market", REST, self._fill, self._fill_overdue)
 
         await self._kept_up("bars", session)
 
     async def _kept_up(self, what: str, session: Callable[[], Awaitable[None]]) -> None:
         pause = self._first_pause
         while True:
-            heard, wait = self._frames, 0.0
+            heard, wait = self._frames[what], 0.0
             try:
                 await session()
             except NoAnswer as error:
@@ -115,13 +116,14 @@ class MarketStream:
                 why = "the exchange ended it"
             self.failures += 1
             self._log("a part of the market stream broke off; it begins again", {"part": what, "why": why})
-            if self._frames > heard:
+            if self._frames[what] > heard:
                 pause = self._first_pause
             await asyncio.sleep(max(wait, pause))
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def _road(
         self,
+        what: str,
         road: str,
         kinds: Sequence[str],
         opened: Callable[[], Awaitable[None]] | None = None,
@@ -131,13 +133,15 @@ class MarketStream:
         async with connect(f"{self._base_url}/{road}/stream?streams={streams}", close_timeout=1) as connection:
             if opened is not None:
                 await opened()
-            await self._pump(connection, beside)
+            await self._pump(what, connection, beside)
 
-    async def _pump(self, connection: ClientConnection, beside: Callable[[], Awaitable[None]] | None) -> None:
+    async def _pump(
+        self, what: str, connection: ClientConnection, beside: Callable[[], Awaitable[None]] | None
+    ) -> None:
         while True:
             async with asyncio.timeout(self._silence):
                 frame = await connection.recv(decode=False)
-            self._frames += 1
+            self._frames[what] += 1
             self._frame(frame, self._now_ns())
             if beside is not None:
                 await beside()
