@@ -88,6 +88,25 @@ class Settings(BaseSettings):
     binance_url: str = Field(
         default="https://fapi.binance.com", description="REST interface of Binance USD-M futures that is probed."
     )
+    market_source: Literal["fleet", "binance", "none"] = Field(
+        default="fleet",
+        description="Where market facts come from: the fleet's market subject on NATS, Binance's public streams, or "
+        "nowhere.",
+    )
+    market_subjects: str = Field(
+        default="binance.websocket.data,binance.futures.websocket.data",
+        pattern=r"^[A-Za-z0-9_*>-]+(\.[A-Za-z0-9_*>-]+)*(,[A-Za-z0-9_*>-]+(\.[A-Za-z0-9_*>-]+)*)*$",
+        description="Subjects on which the fleet publishes the market, comma-separated.",
+    )
+    symbols: str = Field(
+        default="",
+        pattern=r"^([A-Z0-9_]{3,64}(,[A-Z0-9_]{3,64})*)?$",
+        description="Symbols whose market is followed, comma-separated; the regime guard's leaders are followed as "
+        "well. Empty: every one that the fleet's subject carries. Source binance needs at least one.",
+    )
+    binance_stream_url: str = Field(
+        default="wss://fstream.binance.com", description="Public streams of Binance USD-M futures, for source binance."
+    )
     probe_interval_minutes: float = Field(
         default=0.0,
         ge=0,
@@ -141,6 +160,8 @@ def read_settings() -> Settings:
             faults.append(f"{PREFIX}ENGINE_URL: the engine is the source of the account, so it is needed")
         if settings.account_source == "binance" and settings.binance_api_key is None:
             faults.append(f"{PREFIX}BINANCE_API_KEY: Binance is the source of the account, so it is needed")
+        if settings.market_source == "binance" and not settings.symbols:
+            faults.append(f"{PREFIX}MARKET_SOURCE: binance needs {PREFIX}SYMBOLS, such as BTCUSDT,ETHUSDT")
         if not faults:
             return settings
     raise SettingsError("; ".join(faults))

@@ -409,6 +409,56 @@ def steward(
 
 
 @app.command(hidden=True)
+def feeds(
+    nats_url: Annotated[str, typer.Option()] = "",
+    book: Book = "main",
+    policy: PolicyFile = None,
+    default_policy: Annotated[str, typer.Option()] = "embedded",
+    source: Annotated[str, typer.Option(help="fleet, binance or none.")] = "fleet",
+    symbols: Annotated[str, typer.Option(help="Comma-separated; empty: every one that comes.")] = "",
+    binance_url: Annotated[str, typer.Option()] = "https://fapi.binance.com",
+    stream_url: Annotated[str, typer.Option()] = "wss://fstream.binance.com",
+    governed: Annotated[bool, typer.Option("--governed")] = False,
+    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
+) -> None:
+    """Run one feeds process; `up` and `serve` start it."""
+    from petrosa_cio.bootstrap import policies
+    from petrosa_cio.bootstrap.feeds import FeedsOptions, run_feeds
+    from petrosa_cio.core import logs
+
+    logs.configure(json=True)
+    if from_settings:
+        settings = read_settings()
+        options = FeedsOptions(
+            settings.nats_url,
+            settings.book,
+            policies.load(settings.policy_file, policies.PRODUCTION),
+            settings.market_source,
+            tuple(settings.market_subjects.split(",")),
+            tuple(filter(None, settings.symbols.split(","))),
+            settings.binance_url,
+            settings.binance_stream_url,
+            governed=True,
+            credentials=settings.nats_credentials,
+            replicas=settings.replicas,
+            redis_url=None if settings.redis_url is None else settings.redis_url.get_secret_value(),
+        )
+    else:
+        default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
+        options = FeedsOptions(
+            nats_url,
+            book,
+            policies.load(policy, default),
+            source,
+            symbols=tuple(filter(None, symbols.split(","))),
+            binance_url=binance_url,
+            stream_url=stream_url,
+            governed=governed,
+        )
+    run(run_feeds(options))
+
+
+@app.command(hidden=True)
 def projector(
     nats_url: Annotated[str, typer.Option()] = "",
     book: Book = "main",

@@ -169,6 +169,10 @@ class Guard:
         self._states[bar.symbol] = fold(state, bar, self._thresholds_for(bar.symbol), spread)
         return self.regime(bar.symbol)
 
+    def forget(self, symbol: str) -> None:
+        """Know nothing of ``symbol`` any more: its history is to be fed anew."""
+        self._states.pop(symbol, None)
+
     def regime(self, symbol: str) -> Regime:
         """Return the regime of ``symbol``, leaders considered; unknown for a symbol that was never fed."""
         thresholds = self._thresholds_for(symbol)

@@ -23,7 +23,7 @@ from petrosa_cio.core.exchange.klines import BINANCE_USDM
 from petrosa_cio.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -131,9 +131,13 @@ class Binance:
         """Whether signed endpoints can be asked."""
         return self._keys is not None
 
-    async def ask(self, endpoint: Endpoint, symbol: str) -> Reply:
-        """Ask ``endpoint`` about ``symbol``. No answer is a Reply without status, never an exception."""
+    async def ask(self, endpoint: Endpoint, symbol: str, more: Mapping[str, str] | None = None) -> Reply:
+        """Ask ``endpoint`` about ``symbol``. No answer is a Reply without status, never an exception.
+
+        ``more`` is added to what the endpoint asks by itself, or stands in its place.
+        """
         query = {name: value.replace("{symbol}", symbol) for name, value in endpoint.query.items()}
+        query.update(more or {})
         headers: dict[str, str] = {}
         if endpoint.signed and self._keys is not None:
             query["recvWindow"] = str(_RECV_WINDOW_MS)

@@ -16,6 +16,10 @@ HEADS_BUCKET = "cio-heads"
 POLICY_BUCKET = "cio-policy"
 POLICY_STREAM = f"KV_{POLICY_BUCKET}"
 
+MARKET_SUBJECTS = "cio.market.>"
+MARKET_SNAPSHOT = "cio.market-snapshot"
+"""Request subject on which a feed answers with all that it knows of the markets."""
+
 PREV_HEADER = "Cio-Prev"
 MEASURED_HEADER = "Cio-Measured"
 SETTLED_HEADER = "Cio-Settled"
@@ -93,6 +97,11 @@ def execution_subject(token: str) -> str:
 def command_subject(book: str) -> str:
     """Request subject on which the gate that leads a book answers an operator's commands."""
     return f"cio.command.{book}"
+
+
+def market_subject(symbol: str) -> str:
+    """Subject on which what is known of a symbol's market is published."""
+    return f"cio.market.{symbol}"
 
 
 def policy_subject(book: str) -> str:
