@@ -99,10 +99,10 @@ async def beating_gate(
             await end(task)
 
 
-async def hear_beats(client: Client) -> Heard:
+async def hear_beats(client: Client, subject: str = SUBJECT) -> Heard:
     """What is published on the engine's subject, and the harness's markers; no signal is expected beside them."""
     heard = await listen(client)
-    await client.subscribe(SUBJECT, cb=heard.hear)
+    await client.subscribe(subject, cb=heard.hear)
     await client.flush()
     return heard
 
@@ -263,6 +263,31 @@ async def test_a_governed_process_without_a_policy_is_degraded(
         assert answer["degraded"] == ["policy: POLICY_UNAVAILABLE"]
         (beat,) = await beats_from_now(heard)
         assert beat["status"] == "DEGRADED"
+    finally:
+        gate.end()
+
+
+async def test_the_settings_name_subject_and_interval(nats_server: NatsServer, client: Client, tmp_path: Path) -> None:
+    """A gate of `serve` beats and answers where its settings say, as often as they say, and nowhere else."""
+    heard = await hear_beats(client)
+    renamed = await hear_beats(client, "fund.heart")
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({"scopes": {"global": {"heartbeat_timeout_ms": PATIENT}}}))
+    settings = {
+        "CIO_NATS_URL": nats_server.url,
+        "CIO_POLICY_FILE": str(rules),
+        "CIO_DATA_DIR": str(tmp_path / "gate"),
+        "CIO_HEARTBEAT_SUBJECT": "fund.heart",
+        "CIO_HEARTBEAT_SECONDS": "0.2",
+    }
+    gate = Process(ours("gate", "--from-settings"), tmp_path / "gate.log", settings).start()
+    try:
+        beats = await beats_from_now(renamed, 11)
+        apart = (beats[-1]["timestamp"] - beats[0]["timestamp"]) / 10
+        assert 0.19 < apart < 0.9  # never faster; slower only by what the machine is
+        assert await asked(client, "fund.heart.ping", within=DEADLINE) is not None
+        assert await asked(client) is None
+        assert heard.messages == []
     finally:
         gate.end()
 

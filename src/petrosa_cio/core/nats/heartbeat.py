@@ -31,6 +31,9 @@ a broken one, and a broken one sets back its recovery."""
 
 SERVICE = "petrosa-cio"
 
+LARGEST_BEAT = 4096
+"""Bytes. Anybody may publish on the subject; what is longer is no beat of ours and is not read."""
+
 MISSED_BEATS = 3
 """A leader that was not heard for so many beats is taken for gone: one may be lost, and the next be late."""
 
@@ -133,6 +136,8 @@ class Heartbeat:
 
     def _hear(self, _: str, __: Mapping[str, str], data: bytes) -> None:
         """Note the beat of another gate that leads this book."""
+        if len(data) > LARGEST_BEAT:
+            return
         try:
             body: Json = json.loads(data)
         except (ValueError, RecursionError):
