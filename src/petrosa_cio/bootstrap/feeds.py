@@ -16,9 +16,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.market_book import MarketBook, history_ms
+from petrosa_cio.apps.nurse.models import SECOND
+from petrosa_cio.apps.nurse.observations import Marked
 from petrosa_cio.apps.nurse.policy import read_policy
+from petrosa_cio.apps.nurse.seconds import Seconds
+from petrosa_cio.apps.nurse.simulation import SimulatedEngine
 from petrosa_cio.apps.nurse.thresholds import thresholds_of
+from petrosa_cio.bootstrap.account_feed import account_task
 from petrosa_cio.bootstrap.gate import kept_up, open_board, open_link
+from petrosa_cio.bootstrap.recorded_facts import BASIS_POINTS
+from petrosa_cio.bootstrap.simulated_engine import KeptEquity, simulated_engine
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.exchange.binance import Binance
 from petrosa_cio.core.exchange.klines import BINANCE_USDM
@@ -31,6 +38,7 @@ from petrosa_cio.errors import BusError, PolicyError, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from decimal import Decimal
     from pathlib import Path
     from typing import TypeAlias
 
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import PolicyBoard, PublishedPolicy
     from petrosa_cio.apps.nurse.thresholds import Thresholds
+    from petrosa_cio.bootstrap.account_feed import AccountOptions
     from petrosa_cio.core.nats.link import Link
 
     Log: TypeAlias = Callable[[str, dict[str, object]], None]
@@ -52,8 +61,18 @@ LEARN_SECONDS = 1.0
 """How often it is looked whether a symbol came whose past is not known."""
 LONGEST_PAUSE_SECONDS = 300.0
 CATCH_UP_SECONDS = 0.1
+REPORT_AGE = 2 * SECOND
+"""A simulated account is reported this often while nothing happens to it."""
 COUNTS_SECONDS = 60.0
 """How often it is logged what was not taken, where that changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedAccount:
+    """An account that begins with ``equity``, or with what the file ``kept`` says that it came to before."""
+
+    equity: Decimal
+    kept: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +92,12 @@ class FeedsOptions:
     credentials: Path | None = None
     replicas: int = 1
     redis_url: str | None = field(default=None, repr=False)
+    asks_exchange: bool = True
+    """Whether rules and the past of the fleet's market are asked of the exchange: not where the market is invented."""
+    account: AccountOptions | None = None
+    """Who is asked what the account holds."""
+    simulated: SimulatedAccount | None = None
+    """The account that is simulated instead."""
 
     @property
     def followed(self) -> tuple[str, ...]:
@@ -96,7 +121,8 @@ async def run_feeds(options: FeedsOptions) -> None:
     async with AsyncExitStack() as held:
         link = await open_link(options.nats_url, "petrosa-cio feeds", options.credentials, "feeds")
         held.push_async_callback(link.close)
-        parts = await market_parts(options, link, held, log)
+        feed = MarketFeed(options)
+        parts = await market_parts(options, feed, link, held, log) + account_parts(options, feed, link, log)
         tasks = [asyncio.create_task(kept_up(name, work, log)) for name, work in parts]
         log("feeding", {"source": options.source, "parts": [name for name, _ in parts]})
         try:
@@ -105,23 +131,56 @@ async def run_feeds(options: FeedsOptions) -> None:
             await end(*tasks)
 
 
-async def market_parts(options: FeedsOptions, link: Link, held: AsyncExitStack, log: Log) -> list[Part]:
+def account_parts(options: FeedsOptions, feed: MarketFeed, link: Link, log: Log) -> list[Part]:
+    """The parts that tell what the account holds: of a real one, or of one that is simulated on what ``feed`` sees."""
+    parts: list[Part] = []
+    account, simulated = options.account, options.simulated
+    if account is not None and account.source != "none":
+        parts.append(("account", lambda: account_task(account, link, log)))
+    if simulated is not None:
+        feed.seconds = Seconds()
+        desk = functools.partial(simulated_desk, simulated, options.policy, feed.seconds, link, options.book, log)
+        parts.append(("simulated engine", desk))
+    return parts
+
+
+async def simulated_desk(
+    account: SimulatedAccount, policy: Policy, prices: Seconds, link: Link, book: str, log: Log
+) -> None:
+    """Trade what is promoted on an account that goes on with the equity that it had, for ever."""
+    limits = policy.limits("", "", None)
+    kept = KeptEquity(account.kept, log)
+    engine = SimulatedEngine(
+        kept.read() or account.equity,
+        prices,
+        fee_rate=limits.required_number("taker_fee_bps") / BASIS_POINTS,
+        fresh_for=REPORT_AGE,
+        one_way=limits.word("position_mode") != "hedge",
+    )
+    await simulated_engine(link, book, engine, log, reported=kept.keep)
+
+
+async def market_parts(
+    options: FeedsOptions, feed: MarketFeed, link: Link, held: AsyncExitStack, log: Log
+) -> list[Part]:
     """The parts that make market facts and tell them; what they hold open is closed with ``held``."""
     if options.source == "none":
         return []
-    feed = MarketFeed(options)
     teller = MarketTeller(link, lambda: feed.book.symbols, feed.book.state, clock.now_ns, feed.counts)
     await teller.answer()
     exchange = await held.enter_async_context(Binance(options.binance_url, now_ns=clock.now_ns))
     rest = MarketRest(exchange, clock.now_ns)
     parts: list[Part] = [
         ("market facts", teller.run),
-        ("rules of the exchange", lambda: keep_rules(rest, lambda: feed.symbols, feed.book.take, log)),
         ("counts", lambda: feed.tell_counts(log)),
         ("changed lengths", feed.catch_up),
     ]
+    if options.asks_exchange:
+        parts.append(("rules of the exchange", lambda: keep_rules(rest, lambda: feed.symbols, feed.book.take, log)))
     if options.source == "fleet":
-        parts += [("fleet's market", lambda: feed.hear_fleet(link)), ("history", lambda: feed.learn(rest, log))]
+        parts.append(("fleet's market", lambda: feed.hear_fleet(link)))
+        if options.asks_exchange:
+            parts.append(("history", lambda: feed.learn(rest, log)))
     else:
         stream = MarketStream(
             options.followed,
@@ -151,6 +210,8 @@ class MarketFeed:
         self._refused = 0
         self.unread: Counter[str] = Counter()
         self.book = MarketBook(frozenset(options.followed))
+        self.seconds: Seconds | None = None
+        """Bars of what is seen, where an account is simulated on them."""
         self.thresholds = thresholds_by(options.policy)
         self.book.follow(self.thresholds)
 
@@ -166,6 +227,8 @@ class MarketFeed:
             self.unread[read.unread.value] += 1
         for seen in read.observations:
             self.book.take(seen)
+            if self.seconds is not None and isinstance(seen, Marked):
+                self.seconds.seen(seen.symbol, received, float(seen.mark))
 
     def counts(self) -> Mapping[str, int]:
         """What was not taken, and why."""

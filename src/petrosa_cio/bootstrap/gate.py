@@ -10,19 +10,22 @@ import secrets
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from petrosa_cio import __version__
 from petrosa_cio.apps.nurse.accounting import Account
-from petrosa_cio.apps.nurse.models import SECOND
+from petrosa_cio.apps.nurse.liveness import CANARY_SYMBOL
+from petrosa_cio.apps.nurse.models import SECOND, Side
 from petrosa_cio.bootstrap.following import follow_policy
 from petrosa_cio.bootstrap.recorded_facts import open_recorded
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.db.redis import RedisBoard, RedisServer
 from petrosa_cio.core.nats import heartbeat, subjects
+from petrosa_cio.core.nats.account_facts import HeardAccount
 from petrosa_cio.core.nats.board import NatsBoard
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
+from petrosa_cio.core.nats.market_facts import HeardMarket
 from petrosa_cio.core.nats.recovery import accounted_for
 from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.nats.together import end
@@ -34,8 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from decimal import Decimal
 
+    from petrosa_cio.apps.nurse.models import Instant, MarketState, Portfolio
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import PolicyBoard
+
+    Log: TypeAlias = Callable[[str, dict[str, object]], None]
 
 ACCOUNTING_SECONDS = 1.0
 KNOWN_LOOKS = 40
@@ -49,6 +55,8 @@ class Recording:
     klines: tuple[Path, ...] = ()
     funding: tuple[Path, ...] = ()
     equity: Decimal | None = None
+    begins: Instant | None = None
+    """Time of the first intent: what the market was until then is worked out before it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,10 @@ class GateOptions:
     event_clock: bool = False
     recording: Recording | None = None
     """Facts of a replay; None where there are none."""
+    hears_market: bool = False
+    """Whether a feeds process tells of the markets."""
+    account: str = "none"
+    """Whose reports of the account count; ``none``: nobody's, and nothing is known of it."""
     data_dir: Path | None = None
     """Where the spill file is kept; the current directory where none is given."""
     governed: bool = False
@@ -82,7 +94,7 @@ async def run_gate(options: GateOptions) -> None:
     try:
         await prepare(link, options)
         terms = GateTerms(options.book, options.policy, clock.now_ns, options.event_clock, options.signal_subject)
-        _know_the_recording(terms, options)
+        beside = _know_the_recording(terms, options) or await _hear_facts(link, terms, options, log)
         if options.governed:
             # Of no version and as old as time: until the board has answered, nothing that adds risk passes.
             terms.policy_version, terms.policy_as_of = 0, 0
@@ -98,7 +110,7 @@ async def run_gate(options: GateOptions) -> None:
             loop.add_signal_handler(number, gate.stop)
         gc.collect()
         gc.freeze()  # what is alive now lives as long as the process; the collector need not walk it
-        beside = [asyncio.create_task(kept_up("accounts", lambda: _keep_accounts(link, gate), log))]
+        beside.append(asyncio.create_task(kept_up("accounts", lambda: _keep_accounts(link, gate), log)))
         if not options.event_clock:
             beside.append(asyncio.create_task(kept_up("heartbeat", heart.run, log)))
         if options.governed:
@@ -112,12 +124,27 @@ async def run_gate(options: GateOptions) -> None:
         await link.close()
 
 
-def _know_the_recording(terms: GateTerms, options: GateOptions) -> None:
+def _know_the_recording(terms: GateTerms, options: GateOptions) -> list[asyncio.Task[None]]:
     recording = options.recording
-    if recording is None or not recording.klines:
-        return
-    recorded = open_recorded(recording.klines, recording.funding, recording.equity, options.policy)
-    terms.market, terms.accounts = recorded.market, recorded.accounts
+    if recording is not None and recording.klines:
+        recorded = open_recorded(
+            recording.klines, recording.funding, recording.equity, options.policy, recording.begins
+        )
+        terms.market, terms.accounts = recorded.market, recorded.accounts
+    return []
+
+
+async def _hear_facts(link: Link, terms: GateTerms, options: GateOptions, log: Log) -> list[asyncio.Task[None]]:
+    """Hear from now on what feeds tell of markets and account; what must be kept up for it."""
+    if options.hears_market:
+        market = HeardMarket(terms.now)
+        await market.listen(link)
+        terms.market = market
+    if options.account == "none":
+        return []
+    account = HeardAccount(link, options.book, options.account, log)
+    terms.accounts, terms.origin = account, options.account
+    return [asyncio.create_task(kept_up("account", account.run, log))]
 
 
 def make_heartbeat(gate: Gate, options: GateOptions) -> heartbeat.Heartbeat:
@@ -125,7 +152,16 @@ def make_heartbeat(gate: Gate, options: GateOptions) -> heartbeat.Heartbeat:
     terms = heartbeat.HeartbeatTerms(
         options.heartbeat_subject, options.heartbeat_seconds, __version__, secrets.token_hex(8)
     )
-    return heartbeat.Heartbeat(Vitals(gate, clock.steady_ns), terms, logs.events("heartbeat"))
+
+    def facts(now: Instant) -> tuple[MarketState | None, Portfolio | None]:
+        market = gate.terms.market
+        holdings = None if gate.terms.accounts is None else gate.folded.holdings
+        return (
+            None if market is None else market.state(CANARY_SYMBOL, now),
+            None if holdings is None else holdings.portfolio(CANARY_SYMBOL, "", Side.LONG, now),
+        )
+
+    return heartbeat.Heartbeat(Vitals(gate, clock.steady_ns, facts), terms, logs.events("heartbeat"))
 
 
 async def kept_up(

@@ -8,11 +8,14 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse.models import iso
+from petrosa_cio.apps.nurse.simulated_fills import ORIGIN as SIMULATED
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
     from pathlib import Path
 
     from petrosa_cio.bootstrap.gate import Recording
@@ -35,6 +38,10 @@ class Wiring:
     event_clock: bool = False
     recording: Recording | None = None
     """What a replay's gate knows of market and account."""
+    equity: Decimal | None = None
+    """What a simulated account begins with, where feeds simulate one on the market that they hear."""
+    asks_exchange: bool = True
+    """Whether feeds may ask the exchange: not where the market is invented."""
     governed: bool = False
     """Whether the policy can change while it runs; without it the policy file, or the default, holds as it is."""
 
@@ -61,6 +68,7 @@ def gate_command(wiring: Wiring) -> tuple[str, ...]:
         *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
         *(("--event-clock",) if wiring.event_clock else ()),
         *_recording(wiring.recording),
+        *(("--hear-market", "--origin", SIMULATED) if wiring.equity is not None else ()),
         *(("--governed",) if wiring.governed else ()),
     )
 
@@ -70,7 +78,29 @@ def _recording(recording: Recording | None) -> tuple[str, ...]:
         return ()
     found = [word for path in recording.klines for word in ("--klines", str(path))]
     found += [word for path in recording.funding for word in ("--funding", str(path))]
-    return (*found, *(("--account", str(recording.equity)) if recording.equity is not None else ()))
+    if recording.equity is not None:
+        found += ["--account", str(recording.equity)]
+    return (*found, *(("--begins", iso(recording.begins)) if recording.begins is not None else ()))
+
+
+def feeds_command(wiring: Wiring, equity: Decimal) -> tuple[str, ...]:
+    """Command of a feeds process that hears the market on NATS and simulates an account on it."""
+    return ourselves(
+        "feeds",
+        "--nats-url",
+        wiring.nats_url,
+        "--book",
+        wiring.book,
+        "--data-dir",
+        str(wiring.data_dir),
+        "--default-policy",
+        wiring.default_policy,
+        "--account",
+        str(equity),
+        *(("--policy", str(wiring.policy_file)) if wiring.policy_file else ()),
+        *(("--governed",) if wiring.governed else ()),
+        *(() if wiring.asks_exchange else ("--no-exchange",)),
+    )
 
 
 def steward_command(wiring: Wiring) -> tuple[str, ...]:
@@ -101,6 +131,8 @@ async def start_book(supervisor: Supervisor, wiring: Wiring) -> None:
     await supervisor.start("projector", projector_command(wiring))
     if wiring.governed:
         await supervisor.start("steward", steward_command(wiring))
+    if wiring.equity is not None:
+        await supervisor.start("feeds", feeds_command(wiring, wiring.equity))
     await supervisor.start("gate", gate_command(wiring))
 
 

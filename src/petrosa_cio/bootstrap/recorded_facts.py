@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.ports import Accounts, Market
 
-_BASIS_POINTS = Decimal(10_000)
+BASIS_POINTS = Decimal(10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def open_recorded(
         accounts = SimulatedEngine(
             equity,
             table,
-            fee_rate=limits.required_number("taker_fee_bps") / _BASIS_POINTS,
+            fee_rate=limits.required_number("taker_fee_bps") / BASIS_POINTS,
             one_way=limits.word("position_mode") != "hedge",
             funding=settled,
         )

@@ -134,6 +134,7 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
             tuple(path.resolve() for path in options.klines),
             tuple(path.resolve() for path in options.funding),
             options.equity,
+            intents[0].at,
         )
         wiring = Wiring(
             plan.url, BOOK, options.out, SIGNALS, options.policy_file, "replay", event_clock=True, recording=recording

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from petrosa_cio.bootstrap import policies
@@ -41,6 +42,8 @@ class UpOptions:
     ready_file: Path | None = None
     signal_subject: str = "signals.trading"
     book: str = "main"
+    equity: Decimal = Decimal(10_000)
+    """What the simulated account begins with, where there is a market."""
 
 
 async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dict[str, object]], None]) -> None:
@@ -55,11 +58,19 @@ async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dic
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)  # one that was killed left it
         async with Supervisor(options.data_dir, logs.events("up")) as supervisor:
+            market = None if options.market == "none" else await choose_market(options.market)
             plan = server.plan(options.data_dir / "nats")
             await supervisor.start("nats-server", plan.command)
             keep_address(options.data_dir, plan.url)
             wiring = Wiring(
-                plan.url, options.book, options.data_dir, options.signal_subject, options.policy_file, governed=True
+                plan.url,
+                options.book,
+                options.data_dir,
+                options.signal_subject,
+                options.policy_file,
+                governed=True,
+                equity=None if market is None else options.equity,
+                asks_exchange=market is not None and market.live,
             )
             await start_book(supervisor, wiring)
             link = await open_link(plan.url, "petrosa-cio up", None, "up")
@@ -69,9 +80,8 @@ async def up(options: UpOptions, say: Callable[[str], None], show: Callable[[dic
                     return
                 _write_ready(options.ready_file, plan.url)
                 say(f"judging intents on {plan.url} (policy {policy.revision[:12]}); data in {options.data_dir}")
-                if options.market != "none":
-                    market = await choose_market(options.market)
-                    say(f"market: {market.label}")
+                if market is not None:
+                    say(f"market: {market.label}; account: simulated, {options.equity} USDT at first")
                     command = ourselves("samples", "--nats-url", plan.url, "--market", market.name)
                     await supervisor.start("samples", command)
                 await _show_until(stop, link, options.book, show)
@@ -99,6 +109,8 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         async with Supervisor(settings.data_dir, logs.events("serve")) as supervisor:
             await supervisor.start("projector", ourselves("projector", "--from-settings"))
             await supervisor.start("steward", ourselves("steward", "--from-settings"))
+            if settings.market_source != "none" or settings.account_source != "none":
+                await supervisor.start("feeds", ourselves("feeds", "--from-settings"))
             await supervisor.start("gate", ourselves("gate", "--from-settings"))
             await first_failure(until_judging(link, settings.book, say), _told(stop))
             if not stop.is_set():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from petrosa_cio.core.exchange.klines import Bar, Klines
     from petrosa_cio.core.nats.link import Link
 
+LIVE = "live"
 SEED = 7
 """Seed of the synthetic market: the same prices at every start."""
 
@@ -56,16 +57,21 @@ class Market:
     name: str
     label: str
 
+    @property
+    def live(self) -> bool:
+        """Whether it is the real one."""
+        return self.name == LIVE
+
 
 async def choose_market(wanted: str) -> Market:
     """The market for ``wanted``: as named, or for ``auto`` the live one if it can be reached now."""
     if wanted == "auto":
-        wanted = "live" if await LiveKlines().reachable() else "synthetic"
+        wanted = LIVE if await LiveKlines().reachable() else "synthetic"
     return Market(wanted, _klines(wanted).label)
 
 
 def _klines(market: str) -> Klines:
-    if market == "live":
+    if market == LIVE:
         return LiveKlines()
     return SyntheticKlines(seed=SEED, now_ms=lambda: clock.now_ns() // 1_000_000)
 

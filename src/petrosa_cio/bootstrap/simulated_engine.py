@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -27,6 +27,7 @@ from petrosa_cio.core.nats.wire import subject_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from petrosa_cio.apps.nurse.models import Instant
     from petrosa_cio.apps.nurse.ports import Accounts
@@ -44,12 +45,13 @@ async def simulated_engine(
     accounts: Accounts,
     log: Callable[[str, dict[str, object]], None],
     now: Callable[[], Instant] = clock.now_ns,
+    reported: Callable[[AccountReport], None] = lambda _: None,
 ) -> None:
     """Trade every signal on ``accounts``, and tell what comes of it, until cancelled.
 
     The stream of executions must be there. Raises BusError once the link was closed.
     """
-    engine = SimulatedDesk(link, book, accounts, log, now)
+    engine = SimulatedDesk(link, book, accounts, log, now, reported)
     accounts.begin(0)
     async with link.listening(SIGNAL_SUBJECTS, engine.hear):
         while True:
@@ -66,6 +68,8 @@ class SimulatedDesk:
     accounts: Accounts
     log: Callable[[str, dict[str, object]], None]
     now: Callable[[], Instant]
+    reported: Callable[[AccountReport], None] = lambda _: None
+    """Told of every report that is published."""
     refused: int = 0
     """Signals that could not be read."""
     _untold: deque[Execution] = field(default_factory=deque)
@@ -96,9 +100,47 @@ class SimulatedDesk:
                 self._untold.popleft()
             if self._report is not None:
                 await self.link.publish(subjects.account_subject(self.book), encode_report(self._report))
+                self.reported(self._report)
                 self._report = None
         except Interrupted:
             await self.link.stands()
+
+
+@dataclass(slots=True)
+class KeptEquity:
+    """What a simulated account came to, in a file: the next one begins with it, or its loss would be counted twice.
+
+    What was open is taken as closed at the last price.
+    """
+
+    path: Path
+    log: Callable[[str, dict[str, object]], None]
+    _last: Decimal | None = None
+
+    def read(self) -> Decimal | None:
+        """The equity that was kept; None where there is none to go on with."""
+        try:
+            equity = Decimal(json.loads(self.path.read_text(encoding="utf-8"))["equity"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as error:
+            self.log("what the simulated account came to cannot be read; it begins anew", {"why": repr(error)})
+            return None
+        return equity if equity.is_finite() and equity > 0 else None
+
+    def keep(self, report: AccountReport) -> None:
+        """Keep what ``report`` comes to, whole or not at all; a disk that does not take it is told of once."""
+        equity = report.wallet + (report.unrealised or 0)
+        if equity == self._last:
+            return
+        part = self.path.with_suffix(".part")
+        try:
+            part.write_text(json.dumps({"equity": str(equity)}), encoding="utf-8")
+            part.replace(self.path)
+        except OSError as error:
+            if self._last is not None:
+                self.log("what the simulated account came to cannot be kept", {"why": str(error)})
+        self._last = equity
 
 
 def order_of(payload: bytes, at: Instant) -> PromotedOrder | None:

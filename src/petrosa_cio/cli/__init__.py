@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,7 @@ from petrosa_cio.cli.options import (
     run,
 )
 from petrosa_cio.cli.probe import probe
+from petrosa_cio.cli.processes import feeds, gate, projector, samples, steward
 from petrosa_cio.cli.state import latch, state
 from petrosa_cio.errors import (
     BusError,
@@ -130,6 +132,7 @@ def up(
     signal_subject: Annotated[
         str, typer.Option(help="Where signals leave; the current engine needs signals.trading.{strategy_id}.")
     ] = "signals.trading",
+    account: Equity = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print decisions.")] = False,
 ) -> None:
     """Run everything on this machine: embedded NATS, gate, projector, a market with sample strategies."""
@@ -152,6 +155,8 @@ def up(
         lambda item: screen.say(item) if isinstance(item, str) else screen.decision(item)
     )
     options = UpOptions(data_dir.resolve(), market, policy, ready_file, signal_subject)
+    if account is not None:
+        options = replace(options, equity=account)
     try:
         run(run_up(options, printing, (lambda _: None) if quiet else printing))
     finally:
@@ -318,172 +323,5 @@ def status(
         raise typer.Exit(NO)
 
 
-@app.command(hidden=True)
-def gate(
-    nats_url: Annotated[str, typer.Option()] = "",
-    book: Book = "main",
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
-    signal_subject: Annotated[str, typer.Option()] = "signals.trading",
-    policy: PolicyFile = None,
-    default_policy: Annotated[str, typer.Option()] = "embedded",
-    event_clock: Annotated[bool, typer.Option("--event-clock")] = False,
-    klines: Klines = None,
-    funding: Funding = None,
-    account: Equity = None,
-    governed: Annotated[bool, typer.Option("--governed")] = False,
-    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
-) -> None:
-    """Run one gate process; `up`, `serve` and `replay` start it."""
-    from petrosa_cio.bootstrap import policies
-    from petrosa_cio.bootstrap.gate import GateOptions, Recording, run_gate
-    from petrosa_cio.core import logs
-    from petrosa_cio.core.nats.link import Retention
-
-    logs.configure(json=True)
-    if from_settings:
-        settings = read_settings()
-        kept = Retention(settings.intents_days, settings.outbox_days, settings.quarantine_days, settings.replicas)
-        options = GateOptions(
-            settings.nats_url,
-            settings.book,
-            policies.load(settings.policy_file, policies.PRODUCTION),
-            settings.signal_subject,
-            kept,
-            settings.nats_credentials,
-            data_dir=settings.data_dir,
-            governed=True,
-            redis_url=None if settings.redis_url is None else settings.redis_url.get_secret_value(),
-            heartbeat_subject=settings.heartbeat_subject,
-            heartbeat_seconds=settings.heartbeat_seconds,
-        )
-    else:
-        default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
-        options = GateOptions(
-            nats_url,
-            book,
-            policies.load(policy, default),
-            signal_subject,
-            Retention(),
-            event_clock=event_clock,
-            recording=Recording(tuple(klines or ()), tuple(funding or ()), account),
-            data_dir=data_dir,
-            governed=governed,
-        )
-    run(run_gate(options))
-
-
-@app.command(hidden=True)
-def steward(
-    nats_url: Annotated[str, typer.Option()] = "",
-    book: Book = "main",
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
-    policy: PolicyFile = None,
-    default_policy: Annotated[str, typer.Option()] = "embedded",
-    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
-) -> None:
-    """Run one steward process; `up` and `serve` start it."""
-    from petrosa_cio.bootstrap import policies
-    from petrosa_cio.bootstrap.probing import scheduled_options
-    from petrosa_cio.bootstrap.steward import StewardOptions, run_steward
-    from petrosa_cio.bootstrap.stores import StorePlace, place_of
-    from petrosa_cio.core import logs
-
-    logs.configure(json=True)
-    if from_settings:
-        settings = read_settings()
-        options = StewardOptions(
-            settings.nats_url,
-            settings.book,
-            place_of(settings),
-            policies.load(settings.policy_file, policies.PRODUCTION),
-            settings.replicas,
-            settings.nats_credentials,
-            None if settings.redis_url is None else settings.redis_url.get_secret_value(),
-            scheduled_options(settings),
-            settings.probe_interval_minutes,
-        )
-    else:
-        default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
-        options = StewardOptions(nats_url, book, StorePlace(data_dir), policies.load(policy, default))
-    run(run_steward(options))
-
-
-@app.command(hidden=True)
-def feeds(
-    nats_url: Annotated[str, typer.Option()] = "",
-    book: Book = "main",
-    policy: PolicyFile = None,
-    default_policy: Annotated[str, typer.Option()] = "embedded",
-    source: Annotated[str, typer.Option(help="fleet, binance or none.")] = "fleet",
-    symbols: Annotated[str, typer.Option(help="Comma-separated; empty: every one that comes.")] = "",
-    binance_url: Annotated[str, typer.Option()] = "https://fapi.binance.com",
-    stream_url: Annotated[str, typer.Option()] = "wss://fstream.binance.com",
-    governed: Annotated[bool, typer.Option("--governed")] = False,
-    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
-) -> None:
-    """Run one feeds process; `up` and `serve` start it."""
-    from petrosa_cio.bootstrap import policies
-    from petrosa_cio.bootstrap.feeds import FeedsOptions, run_feeds
-    from petrosa_cio.core import logs
-
-    logs.configure(json=True)
-    if from_settings:
-        settings = read_settings()
-        options = FeedsOptions(
-            settings.nats_url,
-            settings.book,
-            policies.load(settings.policy_file, policies.PRODUCTION),
-            settings.market_source,
-            tuple(settings.market_subjects.split(",")),
-            tuple(filter(None, settings.symbols.split(","))),
-            settings.binance_url,
-            settings.binance_stream_url,
-            governed=True,
-            credentials=settings.nats_credentials,
-            replicas=settings.replicas,
-            redis_url=None if settings.redis_url is None else settings.redis_url.get_secret_value(),
-        )
-    else:
-        default = {"embedded": policies.EMBEDDED, "replay": policies.REPLAY}[default_policy]
-        options = FeedsOptions(
-            nats_url,
-            book,
-            policies.load(policy, default),
-            source,
-            symbols=tuple(filter(None, symbols.split(","))),
-            binance_url=binance_url,
-            stream_url=stream_url,
-            governed=governed,
-        )
-    run(run_feeds(options))
-
-
-@app.command(hidden=True)
-def projector(
-    nats_url: Annotated[str, typer.Option()] = "",
-    book: Book = "main",
-    data_dir: DataDir = default_data_dir(),  # noqa: B008
-    from_settings: Annotated[bool, typer.Option("--from-settings")] = False,
-) -> None:
-    """Run one projector process; `up`, `serve` and `replay` start it."""
-    from petrosa_cio.bootstrap.projector import ProjectorOptions, run_projector
-    from petrosa_cio.bootstrap.stores import StorePlace, place_of
-    from petrosa_cio.core import logs
-
-    logs.configure(json=True)
-    if from_settings:
-        settings = read_settings()
-        options = ProjectorOptions(settings.nats_url, settings.book, place_of(settings), settings.nats_credentials)
-    else:
-        options = ProjectorOptions(nats_url, book, StorePlace(data_dir))
-    run(run_projector(options))
-
-
-@app.command(hidden=True)
-def samples(nats_url: Annotated[str, typer.Option()], market: Annotated[str, typer.Option()] = "synthetic") -> None:
-    """Run the market and the sample strategies; `up` starts it."""
-    from petrosa_cio.bootstrap.samples import run_market
-    from petrosa_cio.core import logs
-
-    logs.configure(json=True)
-    run(run_market(nats_url, market))
+for process in (gate, steward, projector, feeds, samples):
+    app.command(hidden=True)(process)

@@ -40,7 +40,9 @@ Klines = Annotated[list[Path] | None, typer.Option(help="Recorded klines, parque
 Funding = Annotated[list[Path] | None, typer.Option(help="Recorded funding rates, CSV (.gz); repeatable.")]
 Equity = Annotated[
     Decimal | None,
-    typer.Option("--account", parser=_equity, metavar="USDT", help="Simulate an account that begins with this equity."),
+    typer.Option(
+        "--account", parser=_equity, metavar="USDT", help="Equity in USDT that a simulated account begins with."
+    ),
 ]
 
 
