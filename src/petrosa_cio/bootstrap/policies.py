@@ -19,11 +19,14 @@ PRODUCTION: dict[str, Json] = {}
 """``serve``: the defaults as they are, which require every fact. Without feeds nothing that adds risk passes."""
 
 EMBEDDED: dict[str, Json] = {
-    "scopes": {"global": {"max_daily_trades": 10_000, "max_orders_per_minute": 6_000}},
+    "scopes": {
+        "global": {"max_daily_trades": 10_000, "max_orders_per_minute": 6_000, "slippage_tolerance_pct": 1.0}
+    },
     "required_facts": [],
 }
-"""``up``: no market or account fact is required, so their controls are unevaluated and each decision says so; counts
-are wide enough for a day of sample strategies."""
+"""``up``: no market or account fact is required, so where none is known (``--market none``) their controls are
+unevaluated, and each decision says so. Counts are wide enough for a day of sample strategies, and the price collar for
+an invented market that moves by minutes twice a second."""
 
 REPLAY: dict[str, Json] = {"required_facts": []}
 """``replay``: the fleet's defaults on intent, policy, clock and book alone; market and account controls unevaluated."""
