@@ -28,6 +28,7 @@ from harness import (
 
 from petrosa_cio.bootstrap.gate import status_answer
 from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats.together import end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,9 +98,7 @@ async def test_the_books_balance_at_every_moment(nats_server: NatsServer, client
                 await client.flush()
         await client.flush()
         await eventually(lambda: accounted(client, len(stream)), "all accounted for")
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        await end(watching)
         final = (await ask_status(client))["account"]
     finally:
         gate.end()
