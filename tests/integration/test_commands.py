@@ -33,7 +33,7 @@ from builders import account_state
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.bootstrap.watching import Watch, watch
 from petrosa_cio.core import clock
-from petrosa_cio.core.nats import interceptor, subjects
+from petrosa_cio.core.nats import judging, subjects
 from petrosa_cio.core.nats.together import end
 
 if TYPE_CHECKING:
@@ -203,13 +203,13 @@ LOST = functools.partial(account_state, realised_today=Decimal(-5000))
 @pytest.fixture
 def day_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """An account that has lost a day's limit, known to every gate of this process."""
-    decide = interceptor.decide
+    decide = judging.decide
 
-    def knowing(*arguments: object, **named: object) -> object:
-        named["portfolio"] = LOST(clock.now_ns())
-        return decide(*arguments, **named)  # type: ignore[arg-type]
+    def knowing(*arguments: object) -> object:
+        *others, _ = arguments
+        return decide(*others, LOST(clock.now_ns()))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(interceptor, "decide", knowing)
+    monkeypatch.setattr(judging, "decide", knowing)
 
 
 @dataclass
@@ -284,7 +284,7 @@ async def test_a_latch_whose_record_was_never_written_survives(
 ) -> None:
     """A gate that is killed between the two records: the next one knows the latch from the decision."""
     async with heeding_gate(nats_server.url) as running:
-        monkeypatch.setattr(interceptor, "set_content", _killed)
+        monkeypatch.setattr(judging, "set_content", _killed)
         await publish(client, [intent_bytes()])
         with pytest.raises(Killed):
             await asyncio.wait_for(running.task, DEADLINE)
