@@ -19,9 +19,7 @@ PRODUCTION: dict[str, Json] = {}
 """``serve``: the defaults as they are, which require every fact. Without feeds nothing that adds risk passes."""
 
 EMBEDDED: dict[str, Json] = {
-    "scopes": {
-        "global": {"max_daily_trades": 10_000, "max_orders_per_minute": 6_000, "slippage_tolerance_pct": 1.0}
-    },
+    "scopes": {"global": {"max_daily_trades": 10_000, "max_orders_per_minute": 6_000, "slippage_tolerance_pct": 1.0}},
     "required_facts": [],
 }
 """``up``: no market or account fact is required, so where none is known (``--market none``) their controls are
