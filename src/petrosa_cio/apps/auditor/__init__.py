@@ -1,0 +1,1 @@
+"""The Auditor: what decisions were worth. Pure: decisions, market and fills in, figures out."""
