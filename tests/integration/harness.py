@@ -216,9 +216,13 @@ class NatsServer:
         self.process.start()
 
 
+NOWHERE = {"CIO_BINANCE_URL": "http://127.0.0.1:9", "CIO_BINANCE_STREAM_URL": "ws://127.0.0.1:9"}
+"""The exchange for whoever names none: a port of this machine where nobody listens. No test asks the real one."""
+
+
 def _environment(extra: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CIO_")}
-    return {**kept, **extra}
+    return {**kept, **NOWHERE, **extra}
 
 
 def ours(*arguments: str) -> tuple[str, ...]:

@@ -225,7 +225,7 @@ def test_serve_shows_its_password_nowhere(guarded_server: NatsServer, tmp_path: 
     finally:
         serve.end()
 
-    assert len(children) == 3
+    assert len(children) == 4
     written = [path.read_text(errors="replace") for path in data.rglob("*") if path.is_file()]
     assert SECRET not in "".join([*commands, *written, serve.text()])
     assert "Traceback" not in "".join([*written, serve.text()])
