@@ -399,7 +399,14 @@ class InProcess:
         await until(settled, f"intent {sequence} judged by a gate that is {gate.state} at {gate.position.cursor}")
 
     async def leads(self) -> None:
-        await until(lambda: self.gate.state == "leading" or self.task.done(), "the gate leads")
+        """Wait until it leads and its policy is in the ledger, so that the next record is of what the test does."""
+
+        def holds() -> bool:
+            gate = self.gate
+            recorded = gate.position.policy_revision == gate.terms.policy.revision
+            return self.task.done() or (gate.state == "leading" and recorded)
+
+        await until(holds, "the gate leads")
 
     async def stop(self) -> None:
         """Ask it to finish, and wait until it has."""
