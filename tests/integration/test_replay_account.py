@@ -6,6 +6,7 @@ there into the next day. Fees are 4 basis points of each fill.
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from harness import Process, intent, ours, run_cli, wait_until
+from harness import SHARED, Process, intent, ours, run_cli, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,3 +229,31 @@ def test_limits_survive_a_killed_gate(tmp_path: Path, klines: Path) -> None:
     assert second.summary["restarts"]["gate"] == 1
     assert second.summary["chain_head"] == first.summary["chain_head"]
     assert second.verdicts() == first.verdicts()
+
+
+RULES = SHARED / "data" / "binance" / "um_exchangeInfo_2026-07-03.json.gz"
+TA = SHARED / "data" / "intents" / "petrosa_ta_intents.jsonl.gz"
+FIVE_MINUTES = SHARED / "data" / "klines" / "um_5m_2025-03-06_2025-04-13_tariff_crash.parquet"
+
+
+@pytest.mark.skipif(not TA.exists(), reason=f"{TA} is not on this machine")
+def test_a_recorded_day_gives_one_chain_head(tmp_path: Path) -> None:
+    """A day of recorded intents on recorded bars, with an account, ends in the same head whenever it is replayed."""
+    with gzip.open(TA, "rt", encoding="utf-8") as lines:
+        day = [line for line in lines if "SOLUSDT" in line][:1500]
+    recorded = tmp_path / "day.jsonl"
+    recorded.write_text("".join(day), encoding="utf-8")
+    heads = []
+    for name in ("first", "second"):
+        out = tmp_path / name
+        done = run_cli(
+            "replay", "--intents", str(recorded), "--klines", str(FIVE_MINUTES), "--account", "10000",
+            "--exchange-info", str(RULES), "--out", str(out),
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        heads.append(json.loads((out / "summary.json").read_text())["chain_head"])
+    assert heads[0] == heads[1]
+    observed = [
+        json.loads(line)["observed"] for line in (tmp_path / "first" / "decisions.jsonl").read_text().splitlines()
+    ]
+    assert sum("PORTFOLIO_EXPOSURE" in seen and "VOLATILITY" in seen for seen in observed) > 500

@@ -57,6 +57,8 @@ class Recording:
     equity: Decimal | None = None
     begins: Instant | None = None
     """Time of the first intent: what the market was until then is worked out before it comes."""
+    exchange_info: Path | None = None
+    """A stored answer of the exchange with the rules of its symbols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,12 @@ def _know_the_recording(terms: GateTerms, options: GateOptions) -> list[asyncio.
     recording = options.recording
     if recording is not None and recording.klines:
         recorded = open_recorded(
-            recording.klines, recording.funding, recording.equity, options.policy, recording.begins
+            recording.klines,
+            recording.funding,
+            recording.equity,
+            options.policy,
+            recording.begins,
+            recording.exchange_info,
         )
         terms.market, terms.accounts = recorded.market, recorded.accounts
     return []

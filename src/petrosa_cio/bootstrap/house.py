@@ -80,6 +80,8 @@ def _recording(recording: Recording | None) -> tuple[str, ...]:
     found += [word for path in recording.funding for word in ("--funding", str(path))]
     if recording.equity is not None:
         found += ["--account", str(recording.equity)]
+    if recording.exchange_info is not None:
+        found += ["--exchange-info", str(recording.exchange_info)]
     return (*found, *(("--begins", iso(recording.begins)) if recording.begins is not None else ()))
 
 

@@ -10,6 +10,7 @@ from petrosa_cio.apps.nurse.simulation import SimulatedEngine
 from petrosa_cio.core.exchange.funding import read_funding
 from petrosa_cio.core.exchange.recorded_market import RecordedMarket
 from petrosa_cio.core.exchange.recording import KlineTable, merge, read_klines
+from petrosa_cio.core.exchange.rules import read_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +39,14 @@ def open_recorded(
     equity: Decimal | None,
     policy: Policy,
     begins: Instant | None = None,
+    exchange_info: Path | None = None,
 ) -> RecordedFacts:
     """Read recorded bars and funding; with an ``equity`` to begin with, simulate an account on them.
 
     The account pays the fee and holds the positions as the policy's global scope says (``taker_fee_bps``,
     ``position_mode``), and the recorded funding. ``begins`` is when the first question will be asked: what the market
-    was till then is worked out here, and not while that question waits; it changes no answer.
+    was till then is worked out here, and not while that question waits; it changes no answer. ``exchange_info`` is a
+    stored answer of the exchange with its rules.
 
     Raises RecordingError for a file that cannot be believed.
     """
@@ -59,7 +62,8 @@ def open_recorded(
             one_way=limits.word("position_mode") != "hedge",
             funding=settled,
         )
-    market = RecordedMarket(table, policy, settled)
+    rules = None if exchange_info is None else read_rules(exchange_info)
+    market = RecordedMarket(table, policy, settled, rules)
     if begins is not None:
         market.look_back(begins)
     return RecordedFacts(market, accounts, table)

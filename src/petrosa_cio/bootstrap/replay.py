@@ -21,6 +21,7 @@ from petrosa_cio.bootstrap.stores import STORE_FILE
 from petrosa_cio.core import logs
 from petrosa_cio.core.db.sqlite import SqliteStore
 from petrosa_cio.core.exchange.recording import merge, read_klines
+from petrosa_cio.core.exchange.rules import read_rules
 from petrosa_cio.core.nats import server, subjects
 from petrosa_cio.core.nats.link import Link
 from petrosa_cio.core.nats.together import first_failure
@@ -59,6 +60,8 @@ class ReplayOptions:
     funding: tuple[Path, ...] = ()
     equity: Decimal | None = None
     """What a simulated account begins with, quote currency; None: no account is simulated."""
+    exchange_info: Path | None = None
+    """A stored answer of the exchange with the rules of its symbols; sizes then are what it would have taken."""
 
 
 @dataclass(slots=True)
@@ -117,6 +120,8 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
         msg = "--account: an account is simulated on bars; give --klines"
         raise SettingsError(msg)
     load(options.policy_file, REPLAY)  # judged before anything starts, so a faulty policy is one clear error
+    if options.exchange_info is not None:
+        read_rules(options.exchange_info)
     tables = [read_klines(path) for path in options.klines]
     klines = merge(tables) if tables else None
     recordings = [read_intents(path, lambda symbol: _interval(klines, symbol)) for path in options.intents]
@@ -135,6 +140,7 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
             tuple(path.resolve() for path in options.funding),
             options.equity,
             intents[0].at,
+            None if options.exchange_info is None else options.exchange_info.resolve(),
         )
         wiring = Wiring(
             plan.url, BOOK, options.out, SIGNALS, options.policy_file, "replay", event_clock=True, recording=recording

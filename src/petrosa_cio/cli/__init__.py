@@ -27,6 +27,7 @@ from petrosa_cio.cli.options import (
     Book,
     DataDir,
     Equity,
+    ExchangeInfo,
     Funding,
     Klines,
     NatsUrl,
@@ -204,6 +205,7 @@ def replay(
     klines: Klines = None,
     funding: Funding = None,
     account: Equity = None,
+    exchange_info: ExchangeInfo = None,
     policy: PolicyFile = None,
 ) -> None:
     """Drive recorded intents through the real path, on the recording's clock. Exit 1 if anything is lost or doubled."""
@@ -212,7 +214,9 @@ def replay(
     from petrosa_cio.faces import Screen
 
     logs.configure(json=False)
-    options = ReplayOptions(tuple(intents), tuple(klines or ()), out.resolve(), policy, tuple(funding or ()), account)
+    options = ReplayOptions(
+        tuple(intents), tuple(klines or ()), out.resolve(), policy, tuple(funding or ()), account, exchange_info
+    )
     screen = Screen()
     found: dict[str, object] = {}
 

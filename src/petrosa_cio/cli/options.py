@@ -38,6 +38,10 @@ def _equity(text: str) -> Decimal:
 
 Klines = Annotated[list[Path] | None, typer.Option(help="Recorded klines, parquet; repeatable.")]
 Funding = Annotated[list[Path] | None, typer.Option(help="Recorded funding rates, CSV (.gz); repeatable.")]
+ExchangeInfo = Annotated[
+    Path | None,
+    typer.Option("--exchange-info", help="A stored exchangeInfo answer (.gz): filters and status of each symbol."),
+]
 Equity = Annotated[
     Decimal | None,
     typer.Option(

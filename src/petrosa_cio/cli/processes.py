@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from petrosa_cio.cli.options import Book, DataDir, Equity, Funding, Klines, PolicyFile, run
+from petrosa_cio.cli.options import Book, DataDir, Equity, ExchangeInfo, Funding, Klines, PolicyFile, run
 from petrosa_cio.settings import default_data_dir, read_settings
 
 
@@ -22,6 +22,7 @@ def gate(
     funding: Funding = None,
     account: Equity = None,
     begins: Annotated[str | None, typer.Option()] = None,
+    exchange_info: ExchangeInfo = None,
     hear_market: Annotated[bool, typer.Option("--hear-market")] = False,
     origin: Annotated[str, typer.Option()] = "none",
     governed: Annotated[bool, typer.Option("--governed")] = False,
@@ -63,7 +64,11 @@ def gate(
             Retention(),
             event_clock=event_clock,
             recording=Recording(
-                tuple(klines or ()), tuple(funding or ()), account, None if begins is None else parse_instant(begins)
+                tuple(klines or ()),
+                tuple(funding or ()),
+                account,
+                None if begins is None else parse_instant(begins),
+                exchange_info,
             ),
             hears_market=hear_market,
             account=origin,

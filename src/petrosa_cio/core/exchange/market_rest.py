@@ -1,39 +1,25 @@
-"""Bars of the past and the rules of symbols, from the exchange's public REST interface.
-
-Of ``exchangeInfo`` only what is used is judged here: a field that the exchange adds elsewhere is the probe's to find,
-and must not take the filters of every symbol away.
-"""
+"""Bars of the past and the rules of symbols, from the exchange's public REST interface."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from petrosa_cio.apps.nurse.facts import Bracket
-from petrosa_cio.apps.nurse.models import SECOND
 from petrosa_cio.apps.nurse.observations import Candle, Ruled
-from petrosa_cio.core.exchange.drift import contracts_in, filters_of
 from petrosa_cio.core.exchange.endpoints import EXCHANGE_INFO, KLINES
 from petrosa_cio.core.exchange.klines import MINUTE_MS, KlineError, parse_klines
-from petrosa_cio.core.exchange.shapes import DecimalText
+from petrosa_cio.core.exchange.rules import RULES_SECONDS, rules_in, unlisted
 from petrosa_cio.errors import CioError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from petrosa_cio.apps.nurse.facts import Instant
     from petrosa_cio.core.exchange.binance import Binance, Reply
 
-RULES_SECONDS = 3600.0
-"""How often the rules are read: the exchange changes them a few times a month, and announces it."""
 LOOK_SECONDS = 1.0
 """How often it is looked whether a symbol came whose rules are not known."""
-UNLISTED = "UNKNOWN"
-"""Status of a symbol that the exchange does not list."""
 
 _PAGE = 1500
 _MS = 1_000_000
@@ -41,9 +27,6 @@ _MS = 1_000_000
 _MOST_WEIGHT = 1200
 _PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 60.0
-# More than any position is worth: the published margin holds for all of them.
-_NO_CAP = Decimal("1e12")
-_TEXT: TypeAdapter[str] = TypeAdapter(DecimalText)
 
 
 class NoAnswer(CioError):
@@ -95,12 +78,12 @@ class MarketRest:
         except (ValueError, RecursionError) as error:
             msg = "the rules are not JSON"
             raise NoAnswer(msg) from error
-        listed = {contract.get("symbol"): contract for contract in contracts_in(answer)}
+        now = self._now_ns()
+        listed = rules_in(answer, now)
         if not listed:
             msg = "the rules list no symbol"
             raise NoAnswer(msg)
-        now = self._now_ns()
-        return tuple(_ruled(symbol, listed.get(symbol), now) for symbol in symbols)
+        return tuple(listed.get(symbol) or unlisted(symbol, now) for symbol in symbols)
 
 
 async def keep_rules(
@@ -133,43 +116,3 @@ def _body(reply: Reply, what: str) -> bytes:
     why = reply.trouble or f"HTTP {reply.status} {reply.body[:200]!r}"
     msg = f"{what}: {why}"
     raise NoAnswer(msg, reply.wait_seconds)
-
-
-def _ruled(symbol: str, contract: dict[str, object] | None, now: Instant) -> Ruled:
-    due = now + int(RULES_SECONDS * SECOND)
-    if contract is None:
-        return Ruled(symbol, now, now, due, UNLISTED)
-    filters = filters_of(contract)
-
-    def figure(name: str, field: str) -> Decimal | None:
-        return _decimal(filters.get(name, {}).get(field))
-
-    status, kind = contract.get("status"), contract.get("contractType")
-    return Ruled(
-        symbol,
-        now,
-        now,
-        due,
-        status=status if isinstance(status, str) and status else UNLISTED,
-        contract_type=kind if isinstance(kind, str) and kind else None,
-        step_size=figure("LOT_SIZE", "stepSize"),
-        tick_size=figure("PRICE_FILTER", "tickSize"),
-        min_notional=figure("MIN_NOTIONAL", "notional"),
-        min_quantity=figure("LOT_SIZE", "minQty"),
-        max_quantity=figure("MARKET_LOT_SIZE", "maxQty"),
-        brackets=tuple(_brackets(contract)) or None,
-    )
-
-
-def _brackets(contract: dict[str, object]) -> Iterator[Bracket]:
-    """One step with the published margin, as `Bracket` says: the steps of the account itself need a key."""
-    percent = _decimal(contract.get("maintMarginPercent"))
-    if percent is not None:
-        yield Bracket(_NO_CAP, percent / 100, Decimal(0))
-
-
-def _decimal(value: object) -> Decimal | None:
-    try:
-        return Decimal(_TEXT.validate_python(value, strict=True))
-    except ValidationError:
-        return None

@@ -9,7 +9,8 @@ ages from when its successor was due, not from its own time (``max_market_age_se
 So it is with bars, of which a successor is due one interval after the last close, and with the mark, which in a
 recording is the last close: nobody traded on a nearer one. With bars of 15 minutes it can be 15 minutes old and fresh.
 Likewise with funding: the rate that was settled last stands for the next settlement, since the exchange's forecast was
-not recorded, and the rate to come is not known before it is settled. Book and filters are in no recording.
+not recorded, and the rate to come is not known before it is settled. The rules of the exchange, where given, hold for
+the whole recording; of a symbol that they do not list nothing is said. A book is in no recording.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from petrosa_cio.apps.nurse.models import decimal_of
 from petrosa_cio.apps.nurse.thresholds import Thresholds, thresholds_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from petrosa_cio.apps.nurse.facts import Instant
+    from petrosa_cio.apps.nurse.observations import Ruled
     from petrosa_cio.apps.nurse.policy import Limits, Policy
     from petrosa_cio.apps.nurse.regime import Regime
     from petrosa_cio.core.exchange.funding import FundingTable
@@ -45,7 +48,14 @@ class RecordedMarket:
     of the guard; `look_back` does it beforehand. Asked for a time before the last one, it begins anew.
     """
 
-    def __init__(self, bars: KlineTable, policy: Policy, funding: FundingTable | None = None) -> None:
+    def __init__(
+        self,
+        bars: KlineTable,
+        policy: Policy,
+        funding: FundingTable | None = None,
+        rules: Mapping[str, Ruled] | None = None,
+    ) -> None:
+        self._rules = rules or {}
         self._bars = bars
         self._policy = policy
         self._funding = funding
@@ -76,6 +86,9 @@ class RecordedMarket:
         expected = self._funding.next_ms(symbol, now_ms) if self._funding else None
         if expected is not None:
             as_of.append((Fact.FUNDING, min(now, expected * _MS)))
+        rules = self._rules.get(symbol)
+        if rules is not None:
+            as_of.append((Fact.FILTERS, now))
         if not as_of:
             return None
         return MarketState(
@@ -83,6 +96,14 @@ class RecordedMarket:
             as_of=tuple(as_of),
             mark=price,
             last=price,
+            status=rules.status if rules else None,
+            contract_type=rules.contract_type if rules else None,
+            step_size=rules.step_size if rules else None,
+            tick_size=rules.tick_size if rules else None,
+            min_notional=rules.min_notional if rules else None,
+            min_quantity=rules.min_quantity if rules else None,
+            max_quantity=rules.max_quantity if rules else None,
+            brackets=rules.brackets if rules else None,
             funding_rate=settled.rate if settled else None,
             next_funding_at=None if expected is None else expected * _MS,
             regime=regime.label.value if regime else None,
