@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from petrosa_cio.apps.nurse.facts import OpenOrder, Position, Side
 from petrosa_cio.apps.nurse.happenings import AccountReport, Execution, ExecutionKind
+from petrosa_cio.apps.nurse.happenings_record import report_content
 from petrosa_cio.core.nats.executions import Refusal, decode, encode
-from petrosa_cio.core.nats.reports import decode_report, encode_report, report_content
+from petrosa_cio.core.nats.reports import decode_report, encode_report
 
 NAMES = ("decision_id", "strategy_id", "order_id", "event_type", "timestamp", "reason", "symbol", "side", "qty",
          "fill_qty", "fill_quantity", "fill_price", "price", "fee", "fee_asset", "pnl", "close_reason")  # fmt: skip

@@ -1,6 +1,6 @@
 """A report of what an account holds as one JSON text, on its way from the feed to the gates.
 
-Figures are decimal text, as in the ledger; instants are ISO-8601, to the microsecond; what is not told is left out.
+It is written as the ledger writes it (`happenings_record`), and read strictly: whatever may publish here can send it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.facts import OpenOrder, Position, Side
 from petrosa_cio.apps.nurse.happenings import AccountReport
-from petrosa_cio.apps.nurse.models import is_symbol, iso, parse_instant
+from petrosa_cio.apps.nurse.happenings_record import report_content
+from petrosa_cio.apps.nurse.models import is_symbol, parse_instant
 from petrosa_cio.core.nats.executions import Refusal
 
 if TYPE_CHECKING:
@@ -50,21 +51,6 @@ def decode_report(payload: bytes) -> AccountReport | Refusal:
         return Refusal("$", "is no JSON")
 
 
-def report_content(report: AccountReport) -> dict[str, Json]:
-    """``report`` as JSON."""
-    positions, orders = report.positions, report.orders
-    return _present(
-        {
-            "origin": report.origin,
-            "as_of": iso(report.as_of),
-            "wallet": str(report.wallet),
-            "unrealised": None if report.unrealised is None else str(report.unrealised),
-            "positions": None if positions is None else [_position_content(one) for one in positions],
-            "orders": None if orders is None else [_order_content(one) for one in orders],
-        }
-    )
-
-
 def report_of(content: Json) -> AccountReport | Refusal:
     """The report that `report_content` wrote, or why it is none. Never raises."""
     try:
@@ -81,25 +67,6 @@ def report_of(content: Json) -> AccountReport | Refusal:
         return error.refusal
 
 
-def _present(content: dict[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in content.items() if value is not None}
-
-
-def _position_content(one: Position) -> dict[str, Json]:
-    return _present(
-        {
-            "symbol": one.symbol,
-            "side": one.side.value,
-            "quantity": str(one.quantity),
-            "entry": str(one.entry),
-            "notional": str(one.notional),
-            "leverage": str(one.leverage),
-            "liquidation_price": None if one.liquidation_price is None else str(one.liquidation_price),
-            "strategy_id": one.strategy_id,
-        }
-    )
-
-
 def _position(fields: dict[str, Json]) -> Position:
     return Position(
         _symbol(fields),
@@ -111,17 +78,6 @@ def _position(fields: dict[str, Json]) -> Position:
         liquidation_price=None if fields.get("liquidation_price") is None else _figure(fields, "liquidation_price"),
         strategy_id=None if fields.get("strategy_id") is None else _word(fields, "strategy_id"),
     )
-
-
-def _order_content(one: OpenOrder) -> dict[str, Json]:
-    return {
-        "symbol": one.symbol,
-        "side": one.side.value,
-        "quantity": str(one.quantity),
-        "notional": str(one.notional),
-        "leverage": str(one.leverage),
-        "reduce_only": one.reduce_only,
-    }
 
 
 def _order(fields: dict[str, Json]) -> OpenOrder:
