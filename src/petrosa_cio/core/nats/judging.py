@@ -15,6 +15,7 @@ from petrosa_cio.apps.nurse.orders import order_made
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.quarantine import quarantine
 from petrosa_cio.core.nats.settlement import promise_made
+from petrosa_cio.core.nats.snapshots import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.fold import Folded
     from petrosa_cio.core.nats.reader import Delivered
     from petrosa_cio.core.nats.terms import GateTerms
-    from petrosa_cio.core.nats.writer import LedgerWriter
+    from petrosa_cio.core.nats.writer import LedgerWriter, UnderWay
 
 SAME_REPORT_NS = 30_000_000_000
 """A report that tells nothing new but its time is recorded this often at most; it counts as heard all the same."""
@@ -93,8 +94,12 @@ class Judging:
 
     async def snapshot(self) -> None:
         """Write the state down whole, where there is one."""
-        if self.terms.accounts is not None or self.folded.memory.standing != Standing():
-            await self._append(self.folded.snapshot_content())
+        if self.terms.accounts is None and self.folded.memory.standing == Standing():
+            return
+        first = 0
+        for content in records_of(self.folded.snapshot_content(), self.writer.link.max_payload):
+            under_way = await self._append({**content, "first": first} if first else content)
+            first = first or under_way.index
 
     async def gap(self, upto: int) -> None:
         """Intents that left the stream unjudged: recorded and counted, after everything before them is settled."""
@@ -137,10 +142,10 @@ class Judging:
             self.log("ALARM: a red line latched", {"code": latch.code, "strategy": latch.strategy_id})
             await self._append(set_content(latch))
 
-    async def _append(self, content: Content) -> None:
+    async def _append(self, content: Content) -> UnderWay:
         """Send a record that judges nothing."""
         await self.writer.room.acquire()
-        await self.writer.append(content, lambda totals: totals)
+        return await self.writer.append(content, lambda totals: totals)
 
     def _remember(self, decision: Decision) -> tuple[Latch, ...]:
         """Fold the decision; the latches that it sets."""
