@@ -1,4 +1,4 @@
-"""Facts that are larger than one message may be: the gate goes on judging, and a restart knows all of them."""
+"""Facts that one message cannot hold, or no record: the gate goes on judging, and a restart knows what is known."""
 
 from __future__ import annotations
 
@@ -8,9 +8,24 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness import BOOK, intent_bytes, ledger, of_kind, policy, prepared_link, publish, stream_messages, until
+from harness import (
+    BOOK,
+    PATIENT,
+    codes,
+    intent_bytes,
+    ledger,
+    of_kind,
+    policy,
+    prepared_link,
+    publish,
+    stream_messages,
+    until,
+)
 
+from builders import market_state, position_of
 from builders_account import entry, report
+from petrosa_cio.apps.nurse.models import SECOND
+from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.fold import Folded
@@ -25,8 +40,14 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from petrosa_cio.apps.nurse.happenings import Execution, Happening, PromotedOrder
-    from petrosa_cio.apps.nurse.models import Instant
+    from petrosa_cio.apps.nurse.models import Instant, MarketState
+    from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.apps.nurse.ports import Market
     from petrosa_cio.core.nats.link import Link
+
+NEEDS_ACCOUNT = read_policy(
+    {**PATIENT, "required_facts": ["account"], "scopes": {"global": {"governance_timeout_ms": 60_000}}}
+)
 
 
 @dataclass
@@ -49,9 +70,11 @@ class Teller:
 
 
 @contextlib.asynccontextmanager
-async def gate_told(url: str, account: Teller) -> AsyncIterator[tuple[Gate, Link]]:
+async def gate_told(
+    url: str, account: Teller | None, rules: Policy | None = None, market: Market | None = None
+) -> AsyncIterator[tuple[Gate, Link]]:
     async with prepared_link(url) as link:
-        terms = GateTerms(BOOK, policy(), clock.now_ns, accounts=account, origin="engine")
+        terms = GateTerms(BOOK, rules or policy(), clock.now_ns, market=market, accounts=account, origin="engine")
         gate = Gate(link, terms, lambda *_: None)
         task = asyncio.create_task(gate.run())
         try:
@@ -89,3 +112,60 @@ async def test_a_state_larger_than_a_message_is_written_down_and_read_again(
         for message in (await stream_messages(link, subjects.ledger_stream(BOOK)))[gate.position.snapshot - 1 :]:
             again.take(message, first=message.sequence == gate.position.snapshot)
         assert again.holdings.content() == known
+
+
+async def test_an_account_that_fills_a_message_is_not_judged_on_and_holds_no_close_back(
+    nats_server: NatsServer, client: Client
+) -> None:
+    """2,000 positions are more than a record may hold: what adds risk is refused for want of them."""
+    held = tuple(position_of(f"S{number}USDT", strategy_id="x" * 100) for number in range(2000))
+    account = Teller([report(clock.now_ns(), positions=held, orders=())])
+    async with gate_told(nats_server.url, account, NEEDS_ACCOUNT) as (
+        gate,
+        link,
+    ):
+        await publish(client, [intent_bytes(), intent_bytes(action="close"), intent_bytes()])
+        await until(lambda: gate.position.cursor == 3 and gate.idle, "all are judged")
+        found = of_kind(await ledger(link), "decision")
+        assert [one["verdict"] for one in found] == ["blocked", "approved", "blocked"]
+        facts = found[0]["account"]
+        assert isinstance(facts, dict)
+        assert "equity" in facts
+        assert "positions" not in facts
+        assert codes(found[0]) == codes(found[2]) == ["ACCOUNT_UNKNOWN"]
+        assert gate.counters.accounts_too_large == 2
+
+
+async def test_a_report_that_no_record_can_hold_is_refused_and_the_gate_goes_on(
+    nats_server: NatsServer, client: Client
+) -> None:
+    """6,000 positions; what is known of the account is what the report before told."""
+    held = tuple(position_of(f"S{number}USDT", strategy_id="x" * 100) for number in range(6000))
+    now = clock.now_ns()
+    account = Teller([report(now - SECOND, "5000", positions=()), report(now, "6000", positions=held)])
+    async with gate_told(nats_server.url, account) as (gate, link):
+        await publish(client, [intent_bytes(), intent_bytes(action="close")])
+        await until(lambda: gate.position.cursor == 2 and gate.idle, "both are judged")
+        assert len(of_kind(await ledger(link), "account")) == 1
+        facts = of_kind(await ledger(link), "decision")[0]["account"]
+        assert isinstance(facts, dict)
+        assert facts["equity"] == "5000"
+        assert gate.counters.reports_refused == 1
+
+
+class Garbled:
+    """`ports.Market` whose word of the exchange is no text that can be written."""
+
+    def state(self, symbol: str, now: Instant) -> MarketState | None:
+        return market_state(now, symbol=symbol, status="\ud800")
+
+
+async def test_an_entry_whose_facts_cannot_be_written_is_quarantined_and_the_gate_goes_on(
+    nats_server: NatsServer, client: Client
+) -> None:
+    """The fault is ours, and told; the close behind it passes."""
+    async with gate_told(nats_server.url, None, market=Garbled()) as (gate, link):
+        await publish(client, [intent_bytes(), intent_bytes(action="close")])
+        await until(lambda: gate.position.cursor == 2 and gate.idle, "both are judged")
+        found = of_kind(await ledger(link), "decision")
+        assert [one["verdict"] for one in found] == ["quarantined", "approved"]

@@ -23,7 +23,7 @@ def test_a_state_of_half_a_message_is_one_record_that_holds_it_as_it_is() -> Non
     """13 bytes of JSON in a message of 26; of 25 they are cut into pieces of 3 characters."""
     assert written({"some": "text"}, 30) == [{"kind": SNAPSHOT, "some": "text"}]
     found = written({"some": "text"}, 29)
-    assert [one["text"] for one in found] == ['{"s', 'ome', '":"', 'tex', 't"}']
+    assert [one["text"] for one in found] == ['{"s', "ome", '":"', "tex", 't"}']
     assert [(one["part"], one["of"]) for one in found] == [(n, 5) for n in range(1, 6)]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.controls.red_lines import crossed
 from petrosa_cio.apps.nurse.decision import content_of, decide, remember
+from petrosa_cio.apps.nurse.facts_text import FactsText
 from petrosa_cio.apps.nurse.happenings import Execution
 from petrosa_cio.apps.nurse.happenings_record import execution_content, report_content
 from petrosa_cio.apps.nurse.latches import Standing, set_content
-from petrosa_cio.apps.nurse.models import Intent, parse_instant
+from petrosa_cio.apps.nurse.models import Intent, iso, parse_instant
 from petrosa_cio.apps.nurse.orders import order_made
 from petrosa_cio.core.nats import subjects, wire
 from petrosa_cio.core.nats.quarantine import quarantine
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.decision import Content, Decision
     from petrosa_cio.apps.nurse.happenings import AccountReport, Happening
     from petrosa_cio.apps.nurse.latches import Latch
-    from petrosa_cio.apps.nurse.models import Instant, Receipt
+    from petrosa_cio.apps.nurse.models import Instant, Portfolio, Receipt
     from petrosa_cio.core.nats.counters import GateCounters
     from petrosa_cio.core.nats.fold import Folded
     from petrosa_cio.core.nats.reader import Delivered
@@ -36,6 +38,12 @@ SAME_REPORT_NS = 30_000_000_000
 SNAPSHOT_RECORDS = 20_000
 """After this many records the state is written down whole, so that a recovery need not read further back."""
 
+REPORT_SHARE = 2
+"""A report that would take up more than half of the largest message is not taken: it grows old, and entries refuse."""
+
+ACCOUNT_SHARE = 4
+"""The account takes up a quarter of the largest message at most; the intent, its facts and verdict need the rest."""
+
 
 @dataclass(slots=True)
 class Judging:
@@ -46,6 +54,9 @@ class Judging:
     log: Callable[[str, dict[str, object]], None]
     _report: AccountReport | None = None
     """The last report that was recorded."""
+    _texts: FactsText = field(default_factory=FactsText)
+    _too_large: bool = False
+    """Whether it was told that the account is."""
 
     @property
     def terms(self) -> GateTerms:
@@ -62,8 +73,7 @@ class Judging:
         receipt = self._receive(message)
         now = receipt.arrived_at if self.terms.event_clock else self.terms.now()
         await self.keep_up(now)
-        decision = self._decide(receipt, now)
-        content = content_of(decision)
+        decision, content = self._decide(receipt, now)
         self.counters.judged += 1
         self.counters.traces_dropped += receipt.trace.dropped
         if decision.receipt.undecodable is not None:
@@ -121,13 +131,18 @@ class Judging:
             self.folded.memory.executed(happening)
             self.counters.executions += 1
             return {"kind": "execution", "execution": execution_content(happening)}
+        content: Content = {"kind": "account", "report": report_content(happening)}
+        if len(record.encode(content)) > self.writer.link.max_payload // REPORT_SHARE:
+            self.counters.reports_refused += 1
+            self.log("ALARM: a report of the account is too large to be recorded", {"as_of": iso(happening.as_of)})
+            return None
         if not holdings.reported(happening):
             return None
         known, self._report = self._report, happening
         if known is not None and _same(known, happening) and happening.as_of - known.as_of < SAME_REPORT_NS:
             self._report = known
             return None
-        return {"kind": "account", "report": report_content(happening)}
+        return content
 
     def _crossed(self, now: Instant) -> tuple[Latch, ...]:
         """The latches that the account sets, now that something has happened to it."""
@@ -158,14 +173,17 @@ class Judging:
                 self.terms.accounts.promoted(order)
         return latched
 
-    def _decide(self, receipt: Receipt, now: Instant) -> Decision:
-        """The decision; an intent that our own code cannot judge is quarantined, or it would stop the book for ever."""
+    def _decide(self, receipt: Receipt, now: Instant) -> tuple[Decision, Content]:
+        """The decision and its record, facts encoded; an intent that our own code cannot judge or write down is
+        quarantined, or it would stop the book for ever."""
         try:
-            return self._judged(receipt, now)
+            decision = self._judged(receipt, now)
+            return decision, content_of(decision, self._texts)
         except Exception as error:  # noqa: BLE001  whatever it is, it is our fault and must not be fatal
             self.log("ALARM: an intent could not be judged", {"sequence": receipt.sequence, "error": repr(error)})
             unjudged = replace(receipt, body=None, undecodable=f"our fault: judging it raised {type(error).__name__}")
-            return self._judged(unjudged, now)
+            decision = self._judged(unjudged, now)
+            return decision, content_of(decision)
 
     def _judged(self, receipt: Receipt, now: Instant) -> Decision:
         terms, folded, body = self.terms, self.folded, receipt.body
@@ -174,8 +192,21 @@ class Judging:
             if terms.market is not None:
                 market = terms.market.state(body.symbol, now)
             if terms.accounts is not None:
-                portfolio = folded.holdings.portfolio(body.symbol, body.strategy_id, body.side, now)
+                portfolio = self._recordable(folded.holdings.portfolio(body.symbol, body.strategy_id, body.side, now))
         return decide(terms.book, receipt, folded.memory, terms.policy, now, terms.policy_as_of, market, portfolio)
+
+    def _recordable(self, portfolio: Portfolio | None) -> Portfolio | None:
+        """``portfolio`` as far as a record can hold it: nothing is judged on what is not recorded.
+
+        Of so many positions and orders that they fill a message, none is known; what needs them refuses then.
+        """
+        if portfolio is None or len(self._texts.account(portfolio)) <= self.writer.link.max_payload // ACCOUNT_SHARE:
+            return portfolio
+        self.counters.accounts_too_large += 1
+        if not self._too_large:
+            self.log("ALARM: the account is too large to be recorded; its positions and orders count as unknown", {})
+            self._too_large = True
+        return replace(portfolio, positions=None, orders=None)
 
     def _receive(self, message: Delivered) -> Receipt:
         arrived_at = message.stored_at // 1000 * 1000
