@@ -14,6 +14,7 @@ from harness import (
     codes,
     intent_bytes,
     ledger,
+    listen,
     of_kind,
     policy,
     prepared_link,
@@ -32,9 +33,11 @@ from petrosa_cio.core.nats.fold import Folded
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.terms import GateTerms
 from petrosa_cio.core.nats.together import end
+from petrosa_cio.core.spill import SpillFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from harness import NatsServer
     from nats.aio.client import Client
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.happenings import Execution, Happening, PromotedOrder
     from petrosa_cio.apps.nurse.models import Instant, MarketState
     from petrosa_cio.apps.nurse.policy import Policy
-    from petrosa_cio.apps.nurse.ports import Market
+    from petrosa_cio.apps.nurse.ports import Market, Spill
     from petrosa_cio.core.nats.link import Link
 
 NEEDS_ACCOUNT = read_policy(
@@ -71,11 +74,15 @@ class Teller:
 
 @contextlib.asynccontextmanager
 async def gate_told(
-    url: str, account: Teller | None, rules: Policy | None = None, market: Market | None = None
+    url: str,
+    account: Teller | None,
+    rules: Policy | None = None,
+    market: Market | None = None,
+    spill: Spill | None = None,
 ) -> AsyncIterator[tuple[Gate, Link]]:
     async with prepared_link(url) as link:
         terms = GateTerms(BOOK, rules or policy(), clock.now_ns, market=market, accounts=account, origin="engine")
-        gate = Gate(link, terms, lambda *_: None)
+        gate = Gate(link, terms, lambda *_: None, spill)
         task = asyncio.create_task(gate.run())
         try:
             await until(lambda: gate.state == "leading" or task.done(), "the gate leads")
@@ -169,3 +176,34 @@ async def test_an_entry_whose_facts_cannot_be_written_is_quarantined_and_the_gat
         await until(lambda: gate.position.cursor == 2 and gate.idle, "both are judged")
         found = of_kind(await ledger(link), "decision")
         assert [one["verdict"] for one in found] == ["quarantined", "approved"]
+
+
+@dataclass
+class Faulty(Teller):
+    """An account in which our own code fails, until it is mended."""
+
+    mended: bool = False
+
+    def due(self, now: Instant) -> Sequence[Happening]:
+        if not self.mended:
+            msg = "a fault of ours"
+            raise ArithmeticError(msg)
+        return super().due(now)
+
+
+async def test_a_fault_of_ours_between_two_intents_lets_closes_through_and_nothing_that_adds_risk(
+    nats_server: NatsServer, client: Client, tmp_path: Path
+) -> None:
+    """The gate lives: closes go straight to the engine until it is over; then all is judged or written down."""
+    heard = await listen(client)
+    account = Faulty([])
+    async with gate_told(nats_server.url, account, spill=SpillFile(tmp_path / "spill.jsonl")) as (gate, link):
+        await publish(client, [intent_bytes(), intent_bytes(action="close")])
+        await until(lambda: gate.passed_unrecorded == 1, "the close passes")
+        account.mended = True
+        await until(lambda: gate.state == "leading" and gate.position.cursor == 2 and gate.idle, "both are judged")
+        records = await ledger(link)
+        assert [one["action"] for one in of_kind(records, "spilled")] == ["close"]
+        assert "a fault of ours" in str(of_kind(records, "outage")[0]["why"])
+        await heard.all()
+        assert heard.bodies[0]["action"] == "close"

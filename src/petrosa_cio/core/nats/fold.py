@@ -116,9 +116,16 @@ class Folded:
             msg = f"ledger of {self.book}: record {found.index} does not continue record {self.position.index}"
             raise LedgerError(msg)
         self.position = found
+        try:
+            self._take(found.index, content)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            msg = f"ledger of {self.book}: record {found.index} cannot be folded: {error!r}"
+            raise LedgerError(msg) from error
+
+    def _take(self, index: int, content: dict[str, Json]) -> None:
         match content.get("kind"):
             case "decision":
-                self._decision(found.index, content)
+                self._decision(index, content)
             case "spilled":
                 self.take_spilled(content)
             case "state" | "latch":
