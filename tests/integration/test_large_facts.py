@@ -25,7 +25,7 @@ from harness import (
 
 from builders import market_state, position_of
 from builders_account import entry, report
-from petrosa_cio.apps.nurse.models import SECOND
+from petrosa_cio.apps.nurse.models import SECOND, Side
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import subjects
@@ -207,3 +207,20 @@ async def test_a_fault_of_ours_between_two_intents_lets_closes_through_and_nothi
         assert "a fault of ours" in str(of_kind(records, "outage")[0]["why"])
         await heard.all()
         assert heard.bodies[0]["action"] == "close"
+
+
+async def test_a_report_that_says_the_same_after_an_execution_is_recorded(nats_server: NatsServer) -> None:
+    """It says that the fill is not in what it told before: whoever folds the ledger must know as much as who heard."""
+    now = clock.now_ns()
+    account = Teller([report(now - 9 * SECOND, positions=()), entry("d1", now - 5 * SECOND, sequence=1)])
+    async with gate_told(nats_server.url, account) as (gate, link):
+        await until(lambda: gate.folded.holdings.cursor == 1, "the fill is heard")
+        account.told.append(report(now, positions=()))
+        await until(lambda: account.given == 3 and gate.idle, "the report is heard")
+        heard = gate.folded.holdings.portfolio("BTCUSDT", "momo", Side.LONG, now)
+        again = Folded(BOOK, policy(), "engine")
+        for message in await stream_messages(link, subjects.ledger_stream(BOOK)):
+            again.take(message)
+        assert again.holdings.portfolio("BTCUSDT", "momo", Side.LONG, now) == heard
+        assert heard is not None
+        assert heard.positions == ()

@@ -53,7 +53,7 @@ class Judging:
     counters: GateCounters
     log: Callable[[str, dict[str, object]], None]
     _report: AccountReport | None = None
-    """The last report that was recorded."""
+    """The last report that was recorded, if no execution was recorded after it."""
     _texts: FactsText = field(default_factory=FactsText)
     _too_large: bool = False
     """Whether it was told that the account is."""
@@ -130,6 +130,7 @@ class Judging:
                 return None
             self.folded.memory.executed(happening)
             self.counters.executions += 1
+            self._report = None  # the next one tells whether this is in it, though it says what the last one said
             return {"kind": "execution", "execution": execution_content(happening)}
         content: Content = {"kind": "account", "report": report_content(happening)}
         if len(record.encode(content)) > self.writer.link.max_payload // REPORT_SHARE:
