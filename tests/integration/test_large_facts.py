@@ -224,3 +224,18 @@ async def test_a_report_that_says_the_same_after_an_execution_is_recorded(nats_s
         assert again.holdings.portfolio("BTCUSDT", "momo", Side.LONG, now) == heard
         assert heard is not None
         assert heard.positions == ()
+
+
+async def test_a_gate_that_leads_again_at_once_writes_no_state_down_anew(nats_server: NatsServer) -> None:
+    """The first that leads does; the next ones, a thousand records after it, do."""
+    account = Teller([report(clock.now_ns(), positions=())])
+    for _ in range(3):
+        async with gate_told(nats_server.url, account) as (gate, link):
+            await until(lambda: gate.position.snapshot > 0 and gate.idle, "the state is written down")
+    account.told += words(1000)
+    async with gate_told(nats_server.url, account) as (gate, link):
+        await until(lambda: gate.folded.holdings.cursor == 1000 and gate.idle, "all is recorded")
+        assert len(of_kind(await ledger(link), "snapshot")) == 1
+        first = gate.position.snapshot
+    async with gate_told(nats_server.url, account) as (gate, link):
+        await until(lambda: gate.position.snapshot > first and gate.idle, "the state is written down again")

@@ -337,8 +337,6 @@ class Gate:
         await self._write_down_spilled()
         if self.terms.accounts is not None and not self.terms.event_clock:
             self.terms.accounts.begin(self.folded.holdings.cursor)
-        if not self.terms.event_clock:
-            await self._judgement.snapshot()
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
         promotion = self._promotion
         together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
@@ -471,6 +469,9 @@ class Gate:
     async def _judge(self) -> None:
         """Keep or expire the promises found open, then read intents from the cursor on and append a record for each."""
         writer = self._writer
+        if not self.terms.event_clock:
+            async with self._judging:  # here, and not before: its parts need places, which `promote` gives back
+                await self._judgement.begin()
         for promise in list(self.folded.open.values()):
             await writer.room.acquire()
             await self._promotion.send(promise)

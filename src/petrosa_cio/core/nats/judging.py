@@ -38,6 +38,9 @@ SAME_REPORT_NS = 30_000_000_000
 SNAPSHOT_RECORDS = 20_000
 """After this many records the state is written down whole, so that a recovery need not read further back."""
 
+FEW_RECORDS = 1000
+"""A gate that begins to lead so soon after a snapshot writes none: it may be large, and the next one come at once."""
+
 REPORT_SHARE = 2
 """A report that would take up more than half of the largest message is not taken: it grows old, and entries refuse."""
 
@@ -100,6 +103,12 @@ class Judging:
             if happened:
                 await self._write_down(self._crossed(now))
         if not self.terms.event_clock and self.writer.position.since_snapshot >= SNAPSHOT_RECORDS:
+            await self.snapshot()
+
+    async def begin(self) -> None:
+        """Write the state down as a gate begins to lead, unless one did a moment ago: gates may take turns quickly."""
+        position = self.writer.position
+        if not position.snapshot or position.since_snapshot >= FEW_RECORDS:
             await self.snapshot()
 
     async def snapshot(self) -> None:
