@@ -122,15 +122,17 @@ def test_a_fee_that_only_the_second_telling_has_is_counted_once(order_id) -> Non
     assert held(holdings) == 2
 
 
-def test_a_sequence_that_was_read_is_a_repeat() -> None:
-    """Whatever it says now; the cursor is the highest that was folded."""
+def test_a_word_that_was_read_is_a_repeat_under_whatever_sequence() -> None:
+    """The sequence that was folded last is one whatever it says; a repeat moves the cursor forward only."""
     holdings = holdings_with()
     assert holdings.cursor == 0
     assert holdings.executed(entry("d1", later(1), sequence=7))
     assert not holdings.executed(entry("d2", later(2), sequence=7))
-    assert not holdings.executed(entry("d2", later(2), sequence=6))
+    assert not holdings.executed(entry("d1", later(1), sequence=6))
+    assert holdings.cursor == 7
     assert holdings.executed(entry("d2", later(2), sequence=8))
-    assert holdings.cursor == 8
+    assert not holdings.executed(entry("d1", later(1), sequence=9))
+    assert holdings.cursor == 9
 
 
 def test_a_word_without_order_and_decision_is_known_by_all_it_says() -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from builders import policy_of
-from builders_account import at, entry, exit_of, promoted_order, report
+from builders_account import MORNING, at, entry, exit_of, later, promoted_order, report
 from petrosa_cio.apps.nurse.facts import OpenOrder, Position, Side, StrategyResult, Streak
 from petrosa_cio.apps.nurse.happenings import ExecutionKind
 from petrosa_cio.apps.nurse.holdings import Holdings
@@ -388,3 +388,27 @@ def test_a_clock_days_ahead_does_not_move_the_day() -> None:
     holdings.executed(exit_of("d1", at("09:00", "2036-01-01"), "-5"))
     assert holdings.unsound == 1
     assert seen(holdings).realised_today == D(-5)
+
+
+def test_a_stream_that_was_made_anew_counts_from_one_again_and_its_fills_count() -> None:
+    """The engine's stream was deleted and made again: its first fills have numbers that were read before."""
+    holdings = Holdings("engine")
+    holdings.reported(report(positions=()))
+    assert holdings.executed(entry("d1", later(1), sequence=1000))
+    assert holdings.executed(entry("d2", later(2), sequence=1))
+    assert holdings.executed(entry("d3", later(3), sequence=2))
+    assert holdings.cursor == 2
+    known = holdings.portfolio("BTCUSDT", "momo", Side.LONG, later(4))
+    assert known is not None
+    assert known.positions is not None
+    assert [one.quantity for one in known.positions] == [D(2)] * 3
+
+
+def test_what_was_read_before_and_is_too_old_to_be_recognised_is_a_repeat() -> None:
+    """A stream that is read from its beginning again tells of days that words are no longer remembered of."""
+    holdings = Holdings("engine")
+    assert holdings.executed(entry("d1", MORNING, sequence=1))
+    assert holdings.executed(entry("d2", MORNING, sequence=1000))
+    holdings.reported(report(later(2 * 86_400 + 1)))
+    assert not holdings.executed(entry("d1", MORNING, sequence=1))
+    assert holdings.cursor == 1000

@@ -165,3 +165,16 @@ def test_no_flood_of_symbols_fills_the_memory() -> None:
     market.hear("", {}, encode(FULL))
     assert market.state(SYMBOL, at(100)) is None
     assert market.counts == {"more symbols than are kept": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("status", "\ud800"), ("contract_type", "A" * 65), ("regime", "a\nb"), ("correlated", ["\udfff"])],
+)
+def test_words_that_no_record_could_hold_are_no_market(name: str, word: object) -> None:
+    """Half a character, a line break, a word that is a text: what is not told in words is not kept."""
+    market = listening()
+    content = json.loads(encode(FULL))
+    market.hear("cio.market.X", {}, json.dumps({**content, name: word}).encode())
+    assert market.state(SYMBOL, at(100)) is None
+    assert market.counts == {"no market": 1}

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.book import Book
     from petrosa_cio.apps.nurse.facts import MarketState, Portfolio
+    from petrosa_cio.apps.nurse.facts_text import FactsText
     from petrosa_cio.apps.nurse.models import Instant, Json, Receipt, Scalar, Terms
     from petrosa_cio.apps.nurse.policy import Policy
 
@@ -185,8 +186,11 @@ def remember(decision: Decision) -> Remembered | None:
     )
 
 
-def content_of(decision: Decision) -> Content:
-    """The body of a decision's record, but for what its place in the ledger adds."""
+def content_of(decision: Decision, texts: FactsText | None = None) -> Content:
+    """The body of a decision's record, but for what its place in the ledger adds.
+
+    With ``texts`` the facts of market and account are encoded already; the record is the same.
+    """
     receipt, verdict = decision.receipt, decision.verdict
     body = receipt.body
     content: Content = {
@@ -227,9 +231,9 @@ def content_of(decision: Decision) -> Content:
             content["promoted"] = _promoted(order.terms, verdict.ordered)
         # Only what has an effective order was judged on facts of market and account.
         if decision.market is not None:
-            content["market"] = market_content(decision.market)
+            content["market"] = texts.market(decision.market) if texts else market_content(decision.market)
         if decision.portfolio is not None:
-            content["account"] = account_content(decision.portfolio)
+            content["account"] = texts.account(decision.portfolio) if texts else account_content(decision.portfolio)
     if verdict.reduces is not None:
         content["reduces"] = verdict.reduces
     if verdict.quantity is not None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from petrosa_cio.apps.nurse.equity import DAY, Equity
 from petrosa_cio.apps.nurse.facts import Portfolio
-from petrosa_cio.apps.nurse.fills import Fill, Fills
+from petrosa_cio.apps.nurse.fills import RETENTION, Fill, Fills
 from petrosa_cio.apps.nurse.happenings import ExecutionKind
 from petrosa_cio.apps.nurse.happenings_record import known, objects, part, report_content, report_of, whole, word
 from petrosa_cio.apps.nurse.lots import Lots, part_of, take_off
@@ -69,7 +69,7 @@ class Holdings:
 
     @property
     def cursor(self) -> int:
-        """The highest `Execution.sequence` that was folded."""
+        """Where reading goes on: the `Execution.sequence` that was folded last, in the stream that there is now."""
         return self._cursor
 
     @property
@@ -88,11 +88,20 @@ class Holdings:
         self._fills.dropped(decision_id)
 
     def executed(self, execution: Execution) -> bool:
-        """Fold one execution; False for a repeat, which changes nothing."""
-        if 0 < execution.sequence <= self._cursor:
+        """Fold one execution; False for a repeat, which changes nothing.
+
+        A stream that was made anew counts from 1 again. So a number that was passed is no repeat by itself: the word is
+        looked for as long as words are remembered, and what is older than that counts as read.
+        """
+        if 0 < execution.sequence == self._cursor:
             return False
-        self._cursor = max(self._cursor, execution.sequence)
-        heard = self._fills.heard(self._readable(execution))
+        read_before = 0 < execution.sequence < self._cursor
+        told = self._readable(execution)
+        if read_before and told.at < self._fills.newest - RETENTION:
+            return False
+        heard = self._fills.heard(told)
+        if execution.sequence and (heard.news or not read_before):
+            self._cursor = execution.sequence
         if not heard.news:
             return False
         self._shared = None

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.models import Json
     from petrosa_cio.apps.nurse.ports import StoredRecord
+
+Written: TypeAlias = msgspec.Raw
+"""A part of a record that is encoded already; its length is in bytes."""
 
 GENESIS: str = "0" * 64
 FORMAT: int = 1
@@ -42,6 +45,11 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
 def encode(content: object) -> bytes:
     """Return the one JSON text of ``content``: keys sorted, no spaces, decimals as numbers."""
     return _ENCODER.encode(content)
+
+
+def written(content: object) -> Written:
+    """``content`` encoded already: `encode` puts it into a record as it is."""
+    return msgspec.Raw(_ENCODER.encode(content))
 
 
 def decode(body: bytes) -> dict[str, Json]:

@@ -81,6 +81,21 @@ def _position(position: Position) -> bool:
     return figures and _leverage(position.leverage) and (told is None or _price(told))
 
 
+class _LastPositions:
+    """Whether the positions are sound. The same come again and again, and never change: they are looked at once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[Position, ...] | None, bool] = (None, False)
+
+    def __call__(self, account: Portfolio) -> bool:
+        positions, (last, sound) = account.positions, self._last
+        if positions is last:
+            return sound
+        sound = positions is not None and all(map(_position, positions))
+        self._last = positions, sound
+        return sound
+
+
 def _order(order: OpenOrder) -> bool:
     return _amount(order.quantity) and _amount(order.notional) and _leverage(order.leverage)
 
@@ -139,7 +154,7 @@ ACCOUNT_FIGURES: tuple[OfAccount, ...] = (
     ("peak_equity", lambda account: _price(account.peak_equity)),
     ("realised_today", lambda account: _signed(account.realised_today)),
     ("open_today", lambda account: _signed(account.open_today)),
-    ("positions", lambda account: account.positions is not None and all(map(_position, account.positions))),
+    ("positions", _LastPositions()),
     ("orders", lambda account: account.orders is not None and all(map(_order, account.orders))),
     ("strategies", _strategies),
     ("streaks", _streaks),

@@ -20,6 +20,10 @@ class GateCounters:
     uncaptured: int = 0
     executions: int = 0
     executions_repeated: int = 0
+    reports_refused: int = 0
+    """Reports of the account that are too large to be recorded."""
+    accounts_too_large: int = 0
+    """Intents judged without positions and orders, since there were too many to be recorded."""
     fenced: int = 0
     interrupted: int = 0
     recoveries: int = 0

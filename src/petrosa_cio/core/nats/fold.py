@@ -12,7 +12,8 @@ from petrosa_cio.apps.nurse.holdings import Holdings
 from petrosa_cio.apps.nurse.models import SECOND, Intent, parse_instant
 from petrosa_cio.apps.nurse.orders import order_of
 from petrosa_cio.core.nats import subjects, wire
-from petrosa_cio.core.nats.ledger import SNAPSHOT, Position, position_after
+from petrosa_cio.core.nats.ledger import Position, position_after
+from petrosa_cio.core.nats.snapshots import SNAPSHOT, Parts
 from petrosa_cio.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Folded:
     """Promises not known to be settled, by intent sequence."""
     spilled: set[tuple[str, str]] = field(default_factory=set)
     """Decision ids and times of the closes that passed unrecorded and are written down."""
+    _parts: Parts = field(default_factory=Parts)
 
     def __post_init__(self) -> None:
         self.position = Position(self.book)
@@ -114,9 +116,16 @@ class Folded:
             msg = f"ledger of {self.book}: record {found.index} does not continue record {self.position.index}"
             raise LedgerError(msg)
         self.position = found
+        try:
+            self._take(found.index, content)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            msg = f"ledger of {self.book}: record {found.index} cannot be folded: {error!r}"
+            raise LedgerError(msg) from error
+
+    def _take(self, index: int, content: dict[str, Json]) -> None:
         match content.get("kind"):
             case "decision":
-                self._decision(found.index, content)
+                self._decision(index, content)
             case "spilled":
                 self.take_spilled(content)
             case "state" | "latch":
@@ -124,6 +133,7 @@ class Folded:
             case "expired":
                 self.open.pop(int(str(content.get("sequence"))), None)
                 self.holdings.expired(str(content.get("decision_id")))
+                self._parts.expire(str(content.get("decision_id")))
             case "execution":
                 execution = execution_of(part(content, "execution"))
                 self.holdings.executed(execution)
@@ -144,15 +154,17 @@ class Folded:
 
     def snapshot_content(self) -> Content:
         """The state that a recovery could not count up again from the last day of the ledger."""
-        return {
-            "kind": SNAPSHOT,
-            "holdings": self.holdings.content(),
-            "standing": self.memory.standing_content(),
-        }
+        return {"holdings": self.holdings.content(), "standing": self.memory.standing_content()}
 
     def _snapshot(self, content: dict[str, Json]) -> None:
-        self.holdings = Holdings.read(part(content, "holdings"))
-        self.memory.take_standing(part(content, "standing"))
+        complete = self._parts.take(content)
+        if complete is None:
+            return
+        state, expired = complete
+        self.holdings = Holdings.read(part(state, "holdings"))
+        self.memory.take_standing(part(state, "standing"))
+        for decision_id in expired:
+            self.holdings.expired(decision_id)
 
     def _decision(self, index: int, content: dict[str, Json]) -> None:
         self._order(content)

@@ -176,6 +176,10 @@ class Gate:
                     fenced = await self._outlast(error)
                 except Interrupted as error:
                     fenced = await self._broken_off(error)
+                except Exception as error:
+                    if self._straight is None or self.terms.event_clock:
+                        raise
+                    fenced = await self._at_fault(error)
         self.state = "stopped"
 
     def _fenced_off(self, error: Fenced) -> bool:
@@ -197,6 +201,16 @@ class Gate:
         self._promotion.abandon()
         await asyncio.sleep(0.05)  # not a tight loop against a server that is restarting
         return False
+
+    async def _at_fault(self, error: Exception) -> bool:
+        """Something of ours failed that nothing foresaw: what it is, it is no reason to hold a close back.
+
+        A process that dies of it and starts again would meet it again. True where another gate turns out to lead.
+        """
+        self.log("ALARM: a fault of our own; entries are blocked, closes live", {"error": repr(error)})
+        fenced = await self._outlast(error)
+        await asyncio.sleep(PROBE_SECONDS)  # nothing that could be seen to work again: not a tight loop
+        return fenced
 
     def _unable(self) -> bool:
         since = self._unable_since
@@ -323,8 +337,6 @@ class Gate:
         await self._write_down_spilled()
         if self.terms.accounts is not None and not self.terms.event_clock:
             self.terms.accounts.begin(self.folded.holdings.cursor)
-        if not self.terms.event_clock:
-            await self._judgement.snapshot()
         self.log("leading", {"index": self.position.index, "cursor": self.position.cursor})
         promotion = self._promotion
         together = [self._judge(), promotion.promote(), promotion.confirm(), self._watch()]
@@ -457,6 +469,9 @@ class Gate:
     async def _judge(self) -> None:
         """Keep or expire the promises found open, then read intents from the cursor on and append a record for each."""
         writer = self._writer
+        if not self.terms.event_clock:
+            async with self._judging:  # here, and not before: its parts need places, which `promote` gives back
+                await self._judgement.begin()
         for promise in list(self.folded.open.values()):
             await writer.room.acquire()
             await self._promotion.send(promise)

@@ -13,16 +13,13 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.decision import Totals
 from petrosa_cio.apps.nurse.ports import StoredRecord
 from petrosa_cio.core.nats import subjects
+from petrosa_cio.core.nats.snapshots import SNAPSHOT, begins_at
 from petrosa_cio.errors import LedgerError
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.decision import Content
     from petrosa_cio.apps.nurse.models import Json
     from petrosa_cio.core.nats.reader import Delivered
-
-
-SNAPSHOT = "snapshot"
-"""Kind of the record that holds the state whole."""
 
 NOTHING = Totals()
 """The totals of a ledger without records."""
@@ -41,7 +38,7 @@ class Position:
     settled: int = 0
     """Every promise of a record up to this index is known to be kept or expired: where recovery starts to look."""
     snapshot: int = 0
-    """Index of the last record that holds the state whole; 0 where there is none."""
+    """Index of the first record of the last snapshot that is complete; 0 where there is none."""
 
     @property
     def since_snapshot(self) -> int:
@@ -92,7 +89,8 @@ def entry(
         subjects.PREV_HEADER: position.head,
         subjects.SETTLED_HEADER: str(max(settled, position.settled)),
     }
-    snapshot = index if content["kind"] == SNAPSHOT else position.snapshot
+    begins = begins_at(content, index) if content["kind"] == SNAPSHOT else None
+    snapshot = position.snapshot if begins is None else begins
     if snapshot:
         headers[subjects.SNAPSHOT_HEADER] = str(snapshot)
     if position.index:

@@ -24,7 +24,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from petrosa_cio.apps.nurse.facts import Instant
     from petrosa_cio.core.nats.link import Link
@@ -38,6 +38,8 @@ AHEAD: Instant = 5 * SECOND
 MOST_SYMBOLS = 256
 LARGEST = 64 * 1024
 """Bytes of one market that are read at all; one has about a thousand."""
+LONGEST_WORD = 64
+"""Characters of a status, a regime or a symbol; the longest one known has 20."""
 SNAPSHOT_SECONDS = 0.5
 
 _ALONG = {Fact.MARK: ("last",), Fact.FILTERS: ("contract_type",)}
@@ -66,10 +68,20 @@ def _market(content: object) -> MarketState:
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         msg = f"no market: {error}"
         raise ValueError(msg) from error
-    if market is None or not is_symbol(market.symbol):
+    if market is None or not is_symbol(market.symbol) or not all(map(_is_word, _words(market))):
         msg = "no market of a symbol"
         raise ValueError(msg)
     return market
+
+
+def _words(market: MarketState) -> Iterator[str | None]:
+    yield from (market.status, market.contract_type, market.regime)
+    yield from market.correlated or ()
+
+
+def _is_word(told: str | None) -> bool:
+    """Whether every record can hold it: half a character (a lone surrogate) is none that can be written."""
+    return told is None or (len(told) <= LONGEST_WORD and told.isprintable())
 
 
 class MarketTeller:
