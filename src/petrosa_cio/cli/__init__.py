@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petrosa_cio import __version__
+from petrosa_cio.cli.audit import audit_pnl
 from petrosa_cio.cli.config import config
 from petrosa_cio.cli.options import (
     ENVIRONMENT,
@@ -72,6 +73,7 @@ app.add_typer(config, name="config")
 app.add_typer(state, name="state")
 app.add_typer(latch, name="latch")
 app.command()(probe)
+app.command()(audit_pnl)
 
 
 def main() -> None:

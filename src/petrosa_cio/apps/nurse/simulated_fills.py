@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from petrosa_cio.apps.nurse.happenings import Execution, ExecutionKind
 from petrosa_cio.apps.nurse.simulated_lots import Lot, Lots
+from petrosa_cio.apps.nurse.valuation import fee, funding_due
 
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.facts import Side
@@ -86,7 +87,7 @@ class Fills:
         """Pay funding on what is open on ``symbol``, at ``mark`` or the last close; shorts receive what longs pay."""
         for lot in self.lots.of(symbol):
             price = self.lots.mark_of(symbol) if mark is None else mark
-            self.lots.pay(lot.sign * lot.quantity * price * rate)
+            self.lots.pay(funding_due(lot.sign, lot.quantity, price, rate))
 
     def liquidate(self, at_ms: int) -> None:
         """Close everything at the last closes."""
@@ -135,8 +136,8 @@ class Fills:
             order.decision_id, order.strategy_id, order.symbol, side, quantity, price, order.leverage, order.stop,
             order.target,
         )  # fmt: skip
-        fee = quantity * price * self._fee_rate
-        self.lots.pay(fee)
+        paid = fee(quantity, price, self._fee_rate)
+        self.lots.pay(paid)
         self.lots.add(lot)
         self._tell(
             Execution(
@@ -149,7 +150,7 @@ class Fills:
                 side=side,
                 quantity=quantity,
                 price=price,
-                fee=fee,
+                fee=paid,
                 fee_asset=FEE_ASSET,
                 reason="simulated_filled",
                 sequence=self.sequence + 1,
@@ -157,8 +158,8 @@ class Fills:
         )
 
     def _exit(self, lot: Lot, quantity: Decimal, price: Decimal, at_ms: int, cause: _Cause) -> None:
-        fee = quantity * price * self._fee_rate
-        self.lots.pay(fee)
+        paid = fee(quantity, price, self._fee_rate)
+        self.lots.pay(paid)
         profit = self.lots.take_off(lot, quantity, price)
         self._tell(
             Execution(
@@ -171,7 +172,7 @@ class Fills:
                 side=lot.side,
                 quantity=quantity,
                 price=price,
-                fee=fee,
+                fee=paid,
                 fee_asset=FEE_ASSET,
                 pnl=profit,
                 closes=True,

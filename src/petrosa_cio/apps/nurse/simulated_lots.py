@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.facts import Position, Side
+from petrosa_cio.apps.nurse.valuation import gain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ class Lot:
 
     def profit(self, price: Decimal, quantity: Decimal) -> Decimal:
         """What ``quantity`` of it earns when it is taken off at ``price``, fees apart."""
-        return self.sign * (price - self.entry) * quantity
+        return gain(self.sign, self.entry, price, quantity)
 
 
 class Lots:

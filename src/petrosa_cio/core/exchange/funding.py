@@ -1,12 +1,14 @@
 """Recorded funding: CSV (gzip where the name ends in .gz) with the columns ``symbol``, ``funding_time`` (ms since the
-Unix epoch, UTC) and ``funding_rate`` (fraction of notional). Other columns are not looked at.
+Unix epoch, UTC) and ``funding_rate`` (fraction of notional); on demand ``mark_price_open``, the mark price at which it
+was settled. Other columns are not looked at.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-from bisect import bisect_right
+import zlib
+from bisect import bisect_left, bisect_right
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,7 +24,9 @@ HOUR_MS = 3_600_000
 USUAL_INTERVAL_MS = 8 * HOUR_MS
 """Binance settles funding every eight hours, and of some symbols more often, never less."""
 
+_MARK = "mark_price_open"
 _REQUIRED = ("symbol", "funding_time", "funding_rate")
+_LARGEST_PRICE = 10**12
 # As in `recording`: what lies outside was written in seconds or microseconds.
 _EARLIEST_MS, _LATEST_MS = 10**11, 10**13
 
@@ -39,6 +43,12 @@ class FundingTable:
 
     def __iter__(self) -> Iterator[FundingTime]:
         return (one for rows in self._rows.values() for one in rows)
+
+    def between(self, symbol: str, first_ms: int, last_ms: int) -> Sequence[FundingTime]:
+        """The settlements of ``symbol`` from ``first_ms`` to ``last_ms``, both included, in order of time."""
+        rows = self._rows.get(symbol, [])
+        begin = bisect_left(rows, first_ms, key=lambda one: one.at_ms)
+        return rows[begin : bisect_right(rows, last_ms, key=lambda one: one.at_ms)]
 
     def last(self, symbol: str, at_ms: int) -> FundingTime | None:
         """The last settlement that had taken place at ``at_ms``; None where none had."""
@@ -62,38 +72,55 @@ class FundingTable:
         return rows[place - 1].at_ms + interval
 
 
-def read_funding(paths: Sequence[Path]) -> FundingTable:
+def read_funding(paths: Sequence[Path], *, marked: bool = False) -> FundingTable:
     """Return the settlements in some files; of those told twice, what the first file says stays.
 
+    With ``marked`` their mark prices too: the column must be there, and a field that is empty is a price not known.
+
     Raises RecordingError naming file and line where a file cannot be read, lacks a column or has a value that is no
-    rate or no time in ms. Nothing is mended or skipped.
+    rate or no time in ms, or a mark that is no price. Nothing is mended or skipped.
     """
-    return FundingTable(one for path in paths for one in _read(path))
+    return FundingTable(one for path in paths for one in _read(path, marked=marked))
 
 
-def _read(path: Path) -> list[FundingTime]:
+def _read(path: Path, *, marked: bool) -> list[FundingTime]:
+    required = (*_REQUIRED, _MARK) if marked else _REQUIRED
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as lines:
             rows = csv.DictReader(lines)
-            missing = [name for name in _REQUIRED if name not in (rows.fieldnames or ())]
+            missing = [name for name in required if name not in (rows.fieldnames or ())]
             if missing:
                 msg = f"{path.name}: lacks the columns {', '.join(missing)}"
                 raise RecordingError(msg)
-            return [_row(f"{path.name}:{rows.line_num}", row) for row in rows]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+            return [_row(f"{path.name}:{rows.line_num}", row, marked=marked) for row in rows]
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         msg = f"{path.name}: cannot be read: {error}"
         raise RecordingError(msg) from error
 
 
-def _row(where: str, row: dict[str, str | None]) -> FundingTime:
+def _row(where: str, row: dict[str, str | None], *, marked: bool) -> FundingTime:
     symbol, written, told = (row[name] or "" for name in _REQUIRED)
     try:
         at_ms, rate = int(written), Decimal(told)
     except (ValueError, InvalidOperation) as error:
         msg = f"{where}: needs a funding_time in ms and a funding_rate, got {written!r} and {told!r}"
         raise RecordingError(msg) from error
-    if not symbol or not _EARLIEST_MS <= at_ms < _LATEST_MS or not rate.is_finite() or abs(rate) > 1:
+    if not symbol or not _EARLIEST_MS <= at_ms < _LATEST_MS or not rate.is_finite() or not -1 <= rate <= 1:
         msg = f"{where}: needs a symbol, a time in ms and a rate that is a fraction, got {symbol!r}, {at_ms} and {rate}"
         raise RecordingError(msg)
-    return FundingTime(symbol, at_ms, rate)
+    return FundingTime(symbol, at_ms, rate, _mark(where, row[_MARK] or "") if marked else None)
+
+
+def _mark(where: str, told: str) -> Decimal | None:
+    if not told:
+        return None
+    try:
+        mark = Decimal(told)
+    except InvalidOperation as error:
+        msg = f"{where}: needs a mark price, got {told!r}"
+        raise RecordingError(msg) from error
+    if not mark.is_finite() or not 0 < mark < _LARGEST_PRICE:
+        msg = f"{where}: needs a mark price above 0, got {told!r}"
+        raise RecordingError(msg)
+    return mark

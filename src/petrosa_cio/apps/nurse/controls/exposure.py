@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from petrosa_cio.apps.nurse.case import UNEVALUATED, Finding, limit
 from petrosa_cio.apps.nurse.controls.protection import HUNDRED, PASS, shown
 from petrosa_cio.apps.nurse.controls.size import cut
+from petrosa_cio.apps.nurse.valuation import liquidation_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     """A symbol and side: the exchange holds one position there."""
 
 _ZERO = Decimal(0)
-_ONE = Decimal(1)
 
 
 def _open(account: Portfolio | None) -> tuple[Position | OpenOrder, ...] | None:
@@ -162,10 +162,6 @@ def _prices(
 
 
 def _estimate(sign: int, cost: Decimal, size: Decimal, margin: Decimal, brackets: tuple[Bracket, ...]) -> Decimal:
-    """Price at which what is left of the margin equals the maintenance margin of an isolated position.
-
-    ``margin + sign (size x price - cost) = size x price x rate - deduction``, solved for the price; Binance, "How to
-    calculate liquidation price of USD-M futures contracts". The bracket is that of the notional at entry.
-    """
+    """Liquidation price of an isolated position, in the bracket of its notional at entry."""
     step = next((one for one in brackets if cost <= one.cap), brackets[-1])
-    return (cost - sign * (margin + step.deduction)) / (size * (_ONE - sign * step.rate))
+    return liquidation_price(sign, cost, size, margin, step.rate, step.deduction)
