@@ -3,8 +3,8 @@
 The engine can tell one fill more than once: by the exchange's answer and by the user-data stream, under the same order
 id or another one, and its stream can be read again (fleet facts §7.1). What counts once:
 
-* **A word** is a repeat where its sequence was read already, or where its order id and kind were told; parts of one
-  order are told apart by their time and quantity. A word without an order id is known by all that it says.
+* **A word** is a repeat where its order id and kind were told; parts of one order are told apart by their time and
+  quantity. A word without an order id is known by all that it says.
 * **An entry** whose fill is told again for the same decision with the same quantity is a repeat, under whatever order
   id. Otherwise all that is told of a decision adds up, but never to more than was promoted, or than its parts or the
   largest single word say where that is more (the engine can raise a size to the exchange's minimum). So a part, and

@@ -18,9 +18,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from petrosa_cio.apps.nurse.equity import DAY, Equity
+from petrosa_cio.apps.nurse.equity import DAY, Equity, Loss
 from petrosa_cio.apps.nurse.facts import Portfolio
-from petrosa_cio.apps.nurse.fills import Fill, Fills
+from petrosa_cio.apps.nurse.fills import RETENTION, Fill, Fills
 from petrosa_cio.apps.nurse.happenings import ExecutionKind
 from petrosa_cio.apps.nurse.happenings_record import known, objects, part, report_content, report_of, whole, word
 from petrosa_cio.apps.nurse.lots import Lots, part_of, take_off
@@ -47,6 +47,13 @@ class _Shared(NamedTuple):
     portfolio: Portfolio
 
 
+class _Held(NamedTuple):
+    """What is open, and what was lost since the report that it was worked out from."""
+
+    positions: tuple[Position, ...]
+    losses: tuple[Loss, ...]
+
+
 class Holdings:
     """The fold. Only reports of ``origin`` are taken; "" takes the first origin it hears and keeps to it."""
 
@@ -58,7 +65,7 @@ class Holdings:
         self._fills, self._lots = Fills(), Lots()
         self._equity, self._results = Equity(), Results()
         self._shared: _Shared | None = None
-        self._held: tuple[Position, ...] | None = None
+        self._held: _Held | None = None
         self._asked: dict[tuple[str, str, Side | None], Portfolio] = {}
         self.unpriced_fees = 0
         """Fees in an asset that is not the quote currency: in no result here, except as the wallet shows them."""
@@ -69,7 +76,7 @@ class Holdings:
 
     @property
     def cursor(self) -> int:
-        """The highest `Execution.sequence` that was folded."""
+        """The `Execution.sequence` that was folded last; lower than one before only where the stream was made anew."""
         return self._cursor
 
     @property
@@ -88,13 +95,18 @@ class Holdings:
         self._fills.dropped(decision_id)
 
     def executed(self, execution: Execution) -> bool:
-        """Fold one execution; False for a repeat, which changes nothing."""
-        if 0 < execution.sequence <= self._cursor:
+        """Fold one execution; False for a repeat, which changes nothing.
+
+        A number that was read already is no repeat by itself: a stream that was made anew counts from 1 again, and what
+        it holds is news. Only what is too old to be recognised by what it says is taken for one.
+        """
+        anew = 0 < execution.sequence <= self._cursor
+        if anew and execution.at < self._fills.newest - RETENTION:
             return False
-        self._cursor = max(self._cursor, execution.sequence)
         heard = self._fills.heard(self._readable(execution))
         if not heard.news:
             return False
+        self._cursor = execution.sequence or self._cursor
         self._shared = None
         if heard.fill is not None:
             self._filled(heard.fill)
@@ -215,12 +227,12 @@ class Holdings:
         return None
 
     def _share(self, report: AccountReport, now: Instant) -> _Shared:
-        standing = self._equity.standing(now)
+        if self._held is None:
+            self._held = self._hold(report)
+        standing = self._equity.standing(now, self._held.losses)
         pending, until = self._fills.pending(now)
         last = (now // DAY + 1) * DAY - 1
         orders: tuple[OpenOrder, ...] = (*(report.orders or ()), *pending)
-        if self._held is None:
-            self._held = self._positions(report)
         portfolio = Portfolio(
             as_of=report.as_of,
             equity=standing.equity,
@@ -228,24 +240,46 @@ class Holdings:
             peak_equity=standing.peak,
             realised_today=standing.realised,
             open_today=standing.open,
-            positions=self._held,
+            positions=self._held.positions,
             orders=orders,
         )
         return _Shared(now, last if until is None else min(last, until), portfolio)
 
-    def _positions(self, report: AccountReport) -> tuple[Position, ...]:
+    def _hold(self, report: AccountReport) -> _Held:
         if report.positions is None:
-            return tuple(self._lots.positions())
+            return _Held(tuple(self._lots.positions()), self._unplaced(report.unrealised))
         if not _sound(report.positions):
-            return report.positions  # as told: who judges strikes them out
-        parts = list(report.positions)
+            return _Held(report.positions, self._unplaced(report.unrealised))  # as told: who judges strikes them out
+        parts, losses = list(report.positions), []
         # At one moment what opens comes first, so that a close finds it in whatever order the two were told.
-        for fill, _ in sorted(self._ahead, key=lambda one: (one[0].at, one[0].closes)):
+        for fill, net in sorted(self._ahead, key=lambda one: (one[0].at, one[0].closes)):
             if fill.closes:
-                take_off(parts, fill)
-            elif (opened := part_of(fill)) is not None:
+                losses.append(Loss(fill.at, net - take_off(parts, fill)))
+                continue
+            losses.append(Loss(fill.at, net))
+            if (opened := part_of(fill)) is not None:
                 parts.append(opened)
-        return tuple(parts)
+        return _Held(tuple(parts), tuple(one for one in losses if one.amount < 0))
+
+    def _unplaced(self, unrealised: Decimal | None) -> tuple[Loss, ...]:
+        """Losses since the report, where it does not tell on which position: as far as one was unrealised, on those."""
+        held, losses = min(_ZERO, unrealised or _ZERO), []
+        for fill, net in self._ahead:
+            known_of = max(held, min(_ZERO, net))
+            held -= known_of
+            if net < known_of:
+                losses.append(Loss(fill.at, net - known_of))
+        return tuple(losses)
+
+    def under(self, origin: str) -> None:
+        """Go on with reports of ``origin``. Where that is another one, all balances are forgotten, and what fills told
+        stays: it is the engine's, whoever tells of the account.
+        """
+        if not origin or origin == self._origin:
+            return
+        self._origin, self._report = origin, None
+        self._equity = self._equity.without_balances()
+        self._shared = self._held = None
 
     def content(self) -> dict[str, Json]:
         """All of it as one JSON object: `read` gives holdings that behave the same ever after."""

@@ -152,6 +152,7 @@ class Folded:
 
     def _snapshot(self, content: dict[str, Json]) -> None:
         self.holdings = Holdings.read(part(content, "holdings"))
+        self.holdings.under(self.origin)  # the account may be told of by another source than when this was written
         self.memory.take_standing(part(content, "standing"))
 
     def _decision(self, index: int, content: dict[str, Json]) -> None:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.writer import LedgerWriter
 
 SAME_REPORT_NS = 30_000_000_000
-"""A report that tells nothing new but its time is recorded this often at most; it counts as heard all the same."""
+"""A report that tells nothing new but its time is recorded this often at most; it counts as heard all the same.
+
+After an execution the next one is recorded whatever it tells: holdings know by it what is in the balances.
+"""
 
 SNAPSHOT_RECORDS = 20_000
 """After this many records the state is written down whole, so that a recovery need not read further back."""
@@ -44,7 +47,7 @@ class Judging:
     counters: GateCounters
     log: Callable[[str, dict[str, object]], None]
     _report: AccountReport | None = None
-    """The last report that was recorded."""
+    """The last report that was recorded; None where something happened since, which the next one tells to be in it."""
 
     @property
     def terms(self) -> GateTerms:
@@ -115,6 +118,7 @@ class Judging:
                 return None
             self.folded.memory.executed(happening)
             self.counters.executions += 1
+            self._report = None
             return {"kind": "execution", "execution": execution_content(happening)}
         if not holdings.reported(happening):
             return None
