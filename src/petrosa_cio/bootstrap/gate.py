@@ -142,7 +142,11 @@ async def _hear_facts(link: Link, terms: GateTerms, options: GateOptions, log: L
         terms.market = market
     if options.account == "none":
         return []
-    account = HeardAccount(link, options.book, options.account, log)
+
+    async def remake(read_to: int) -> None:
+        await link.ensure_executions(options.retention, read_to=read_to)
+
+    account = HeardAccount(link, options.book, options.account, log, remake)
     terms.accounts, terms.origin = account, options.account
     return [asyncio.create_task(kept_up("account", account.run, log))]
 

@@ -7,7 +7,7 @@ of the engine counts is told in `fills`, how the day's result is worked out in `
 * **Positions** are what the last report tells, and what was filled since its ``as_of``: an opening fill is a part of
   its own, a close takes off its strategy's part first. Where no report tells positions they are what fills left open,
   at the last price that was told (one-way netting is not known there: both sides stand).
-* **Orders** are what the report tells, and promoted orders that may still fill. An order that the report tells and
+* **Orders** are what the report tells, less what was filled of them since, and promoted orders that may still fill. An order that the report tells and
   whose ``placed`` was not heard counts twice: too much exposure for a moment is the safe mistake.
 * **Results of strategies** are their closes less their fees since they began, and what they hold at the last price.
 """
@@ -23,10 +23,12 @@ from petrosa_cio.apps.nurse.facts import Portfolio
 from petrosa_cio.apps.nurse.fills import RETENTION, Fill, Fills
 from petrosa_cio.apps.nurse.happenings import ExecutionKind
 from petrosa_cio.apps.nurse.happenings_record import known, objects, part, report_content, report_of, whole, word
-from petrosa_cio.apps.nurse.lots import Lots, part_of, take_off
+from petrosa_cio.apps.nurse.lots import Lots, fill_order, part_of, take_off
 from petrosa_cio.apps.nurse.results import Results, scopes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from petrosa_cio.apps.nurse.facts import Instant, OpenOrder, Position, Side
     from petrosa_cio.apps.nurse.happenings import AccountReport, Execution, PromotedOrder
     from petrosa_cio.apps.nurse.models import Json
@@ -51,6 +53,7 @@ class _Held(NamedTuple):
     """What is open, and what was lost since the report that it was worked out from."""
 
     positions: tuple[Position, ...]
+    orders: tuple[OpenOrder, ...]
     losses: tuple[Loss, ...]
 
 
@@ -232,7 +235,7 @@ class Holdings:
         standing = self._equity.standing(now, self._held.losses)
         pending, until = self._fills.pending(now)
         last = (now // DAY + 1) * DAY - 1
-        orders: tuple[OpenOrder, ...] = (*(report.orders or ()), *pending)
+        orders: tuple[OpenOrder, ...] = (*self._held.orders, *pending)
         portfolio = Portfolio(
             as_of=report.as_of,
             equity=standing.equity,
@@ -246,10 +249,12 @@ class Holdings:
         return _Shared(now, last if until is None else min(last, until), portfolio)
 
     def _hold(self, report: AccountReport) -> _Held:
+        orders = self._still_open(report)
         if report.positions is None:
-            return _Held(tuple(self._lots.positions()), self._unplaced(report.unrealised))
+            return _Held(tuple(self._lots.positions()), orders, self._unplaced(report.unrealised))
         if not _sound(report.positions):
-            return _Held(report.positions, self._unplaced(report.unrealised))  # as told: who judges strikes them out
+            # As told: whoever judges strikes them out.
+            return _Held(report.positions, orders, self._unplaced(report.unrealised))
         parts, losses = list(report.positions), []
         # At one moment what opens comes first, so that a close finds it in whatever order the two were told.
         for fill, net in sorted(self._ahead, key=lambda one: (one[0].at, one[0].closes)):
@@ -259,7 +264,17 @@ class Holdings:
             losses.append(Loss(fill.at, net))
             if (opened := part_of(fill)) is not None:
                 parts.append(opened)
-        return _Held(tuple(parts), tuple(one for one in losses if one.amount < 0))
+        return _Held(tuple(parts), orders, tuple(one for one in losses if one.amount < 0))
+
+    def _still_open(self, report: AccountReport) -> tuple[OpenOrder, ...]:
+        """Orders that the report tells, less what was filled of them since: a fill is a position, and no order."""
+        orders = list(report.orders or ())
+        if not _sound(orders):
+            return tuple(orders)
+        for fill, _ in self._ahead:
+            if fill.reported:
+                fill_order(orders, fill)
+        return tuple(orders)
 
     def _unplaced(self, unrealised: Decimal | None) -> tuple[Loss, ...]:
         """Losses since the report, where it does not tell on which position: as far as one was unrealised, on those."""
@@ -316,6 +331,6 @@ class Holdings:
         return made
 
 
-def _sound(positions: tuple[Position, ...]) -> bool:
-    """Whether the positions can be reckoned with at all."""
-    return all(one.quantity.is_finite() and one.notional.is_finite() and one.quantity >= 0 for one in positions)
+def _sound(open_ones: Iterable[Position | OpenOrder]) -> bool:
+    """Whether positions or orders can be reckoned with at all."""
+    return all(one.quantity.is_finite() and one.notional.is_finite() and one.quantity >= 0 for one in open_ones)

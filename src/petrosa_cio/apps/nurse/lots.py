@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from petrosa_cio.apps.nurse.facts import Position, Side
+from petrosa_cio.apps.nurse.facts import OpenOrder, Position, Side
 from petrosa_cio.apps.nurse.happenings_record import instant, known, objects, side_of, word
 from petrosa_cio.apps.nurse.models import SECOND, iso
 
@@ -207,6 +207,20 @@ def take_off(parts: list[Position], fill: Fill) -> Decimal:
         parts[at] = replace(one, quantity=rest, notional=one.notional * rest / one.quantity if one.quantity else _ZERO)
     parts[:] = [one for at, one in enumerate(parts) if at not in here or one.quantity >= _DUST]
     return unrealised
+
+
+def fill_order(orders: list[OpenOrder], fill: Fill) -> None:
+    """Take what was filled off the open orders of its symbol and side."""
+    left, kept = fill.quantity or _ZERO, []
+    for one in orders:
+        fits = (one.symbol, one.side, one.reduce_only) == (fill.symbol, fill.side, False)
+        taken = min(left, one.quantity) if fits else _ZERO
+        left -= taken
+        if not taken:
+            kept.append(one)
+        elif (rest := one.quantity - taken) >= _DUST:
+            kept.append(replace(one, quantity=rest, notional=one.notional * rest / one.quantity))
+    orders[:] = kept
 
 
 def part_of(fill: Fill) -> Position | None:

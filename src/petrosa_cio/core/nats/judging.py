@@ -172,7 +172,7 @@ class Judging:
         if isinstance(body, Intent) and body.side is not None:
             if terms.market is not None:
                 market = terms.market.state(body.symbol, now)
-            if terms.accounts is not None:
+            if terms.accounts is not None and not terms.accounts.behind:
                 portfolio = folded.holdings.portfolio(body.symbol, body.strategy_id, body.side, now)
         return decide(terms.book, receipt, folded.memory, terms.policy, now, terms.policy_as_of, market, portfolio)
 
