@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from harness import BOOK, eventually, intent_bytes, ledger, of_kind, publish, until
+from nats.js.api import DiscardPolicy
 
 from petrosa_cio.apps.nurse.facts import OpenOrder, Position, Side
 from petrosa_cio.apps.nurse.happenings import AccountReport
@@ -105,9 +106,7 @@ def entered(order_id: str, decision_id: str, **fields: Json) -> bytes:
 
 def stopped(order_id: str, pnl: float, **fields: Json) -> bytes:
     """A stop took the long off and realised ``pnl``."""
-    return event(
-        order_id, side="LONG", reason="oco_exit_stop_loss", close_reason="stop_loss", pnl=pnl, **fields
-    )
+    return event(order_id, side="LONG", reason="oco_exit_stop_loss", close_reason="stop_loss", pnl=pnl, **fields)
 
 
 @dataclass
@@ -166,3 +165,17 @@ def opened(decided: dict[str, Json]) -> tuple[float, float]:
     """What counted as open besides the order, and the equity it was held against."""
     seen = numbers(decided, "PORTFOLIO_EXPOSURE")
     return seen["open"], seen["equity"]
+
+
+async def full(client: Client, stream: str) -> None:
+    """Let ``stream`` take no further message."""
+    js = client.jetstream()
+    info = await js.stream_info(stream)
+    await js.update_stream(replace(info.config, max_msgs=max(info.state.messages, 1), discard=DiscardPolicy.NEW))
+
+
+async def roomy(client: Client, stream: str) -> None:
+    """Let ``stream`` take messages again."""
+    js = client.jetstream()
+    info = await js.stream_info(stream)
+    await js.update_stream(replace(info.config, max_msgs=-1, discard=DiscardPolicy.OLD))
