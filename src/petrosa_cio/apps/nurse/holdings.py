@@ -7,8 +7,9 @@ of the engine counts is told in `fills`, how the day's result is worked out in `
 * **Positions** are what the last report tells, and what was filled since its ``as_of``: an opening fill is a part of
   its own, a close takes off its strategy's part first. Where no report tells positions they are what fills left open,
   at the last price that was told (one-way netting is not known there: both sides stand).
-* **Orders** are what the report tells, less what was filled of them since, and promoted orders that may still fill. An order that the report tells and
-  whose ``placed`` was not heard counts twice: too much exposure for a moment is the safe mistake.
+* **Orders** are what the report tells, less what was filled of them since, and promoted orders that may still fill. An
+  order that the report tells and whose ``placed`` was not heard counts twice: too much exposure for a moment is the
+  safe mistake.
 * **Results of strategies** are their closes less their fees since they began, and what they hold at the last price.
 """
 
