@@ -278,6 +278,13 @@ async def test_every_decision_can_be_judged_again_and_is_kept_and_explained(
         records = await ledger(gate.link)
         status = json.loads(await status_answer(gate.link, gate.gate))
 
+    tail = Process(ours("tail", "--nats-url", nats_server.url, "--from-start"), tmp_path / "tail.out").start()
+    try:
+        wait_until(lambda: "COOLDOWN" in tail.text(), "the last decision is shown")
+    finally:
+        tail.end()
+    assert "filled momentum_pulse LONG 1 BTCUSDT 70 pnl -30" in tail.text().replace(".0 ", " ")
+
     assert {"snapshot", "account", "execution", "decision", "policy"} <= {str(one["kind"]) for one in records}
     policy = read_policy(of_kind(records, "policy")[0]["policy"])
     for one in of_kind(records, "decision"):
