@@ -22,6 +22,7 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.policy import read_policy
 from petrosa_cio.core import clock
 from petrosa_cio.core.nats import server, subjects
+from petrosa_cio.core.nats.account_facts import HeardAccount
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.terms import GateTerms
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.models import Instant, Json
     from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.apps.nurse.ports import Spill
     from petrosa_cio.core.nats.link import Delivered
 
 DEADLINE = 20.0
@@ -386,6 +388,8 @@ class InProcess:
     link: Link
     task: asyncio.Task[None]
     events: list[tuple[str, dict[str, object]]]
+    account: HeardAccount | None = None
+    """What it hears of its account, where it hears of one."""
 
     async def judged(self, sequence: int) -> None:
         """Wait until everything up to intent ``sequence`` is recorded and settled."""
@@ -426,13 +430,29 @@ async def running_gate(
     now: Callable[[], Instant] = clock.now_ns,
     event_clock: bool = False,
     signal_subject: str = "signals.trading",
+    origin: str | None = None,
+    spill: Spill | None = None,
 ) -> AsyncIterator[InProcess]:
-    """A gate in this process, leading or (beside another) about to be fenced; ended on the way out."""
+    """A gate in this process, leading or (beside another) about to be fenced; ended on the way out.
+
+    With ``origin`` it hears of an account whose reports are of that origin.
+    """
     events: list[tuple[str, dict[str, object]]] = []
-    async with prepared_link(url, signal_subject) as link:
+
+    def log(event: str, facts: dict[str, object]) -> None:
+        events.append((event, facts))
+
+    async with prepared_link(url, signal_subject) as link, contextlib.AsyncExitStack() as held:
         terms = GateTerms(BOOK, rules or policy(), now, event_clock, signal_subject)
-        gate = Gate(link, terms, lambda event, facts: events.append((event, facts)))
-        running = InProcess(gate, link, asyncio.create_task(gate.run()), events)
+        account = None
+        if origin is not None:
+            account = HeardAccount(
+                link, BOOK, origin, log, lambda after: link.ensure_executions(Retention(), read_to=after)
+            )
+            terms.accounts, terms.origin = account, origin
+            held.push_async_callback(end, asyncio.create_task(account.run()))
+        gate = Gate(link, terms, log, spill)
+        running = InProcess(gate, link, asyncio.create_task(gate.run()), events, account)
         try:
             await running.leads()
             yield running

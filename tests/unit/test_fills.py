@@ -122,17 +122,24 @@ def test_a_fee_that_only_the_second_telling_has_is_counted_once(order_id) -> Non
     assert held(holdings) == 2
 
 
-def test_a_word_that_was_read_is_a_repeat_under_whatever_sequence() -> None:
-    """The sequence that was folded last is one whatever it says; a repeat moves the cursor forward only."""
+def test_a_stream_that_was_made_anew_tells_news_under_old_numbers() -> None:
+    """A repeat is known by what it says, under whatever number; the cursor is the number that was folded last."""
     holdings = holdings_with()
     assert holdings.cursor == 0
     assert holdings.executed(entry("d1", later(1), sequence=7))
-    assert not holdings.executed(entry("d2", later(2), sequence=7))
-    assert not holdings.executed(entry("d1", later(1), sequence=6))
+    assert not holdings.executed(entry("d1", later(1), sequence=8))
     assert holdings.cursor == 7
-    assert holdings.executed(entry("d2", later(2), sequence=8))
-    assert not holdings.executed(entry("d1", later(1), sequence=9))
-    assert holdings.cursor == 9
+    assert holdings.executed(entry("d2", later(2), sequence=1))
+    assert holdings.cursor == 1
+
+
+def test_an_old_number_with_a_word_too_old_to_be_recognised_is_a_repeat() -> None:
+    """Words are remembered for two days; what is read anew of before is not counted a second time."""
+    holdings = holdings_with()
+    assert holdings.executed(entry("d1", later(1), sequence=7))
+    holdings.reported(report(later(1) + RETENTION + SECOND))
+    assert not holdings.executed(entry("d1", later(1), sequence=7))
+    assert holdings.executed(entry("d1", later(1), sequence=8))  # a late word, never read before
 
 
 def test_a_word_without_order_and_decision_is_known_by_all_it_says() -> None:

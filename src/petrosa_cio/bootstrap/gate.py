@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from petrosa_cio import __version__
 from petrosa_cio.apps.nurse.accounting import Account
 from petrosa_cio.apps.nurse.liveness import CANARY_SYMBOL
-from petrosa_cio.apps.nurse.models import SECOND, Side
+from petrosa_cio.apps.nurse.models import SECOND, Side, iso
 from petrosa_cio.bootstrap.following import follow_policy
 from petrosa_cio.bootstrap.recorded_facts import open_recorded
 from petrosa_cio.core import clock, logs
@@ -23,6 +23,7 @@ from petrosa_cio.core.db.redis import RedisBoard, RedisServer
 from petrosa_cio.core.nats import heartbeat, subjects
 from petrosa_cio.core.nats.account_facts import HeardAccount
 from petrosa_cio.core.nats.board import NatsBoard
+from petrosa_cio.core.nats.commands import shown
 from petrosa_cio.core.nats.interceptor import Gate
 from petrosa_cio.core.nats.link import Link, Retention
 from petrosa_cio.core.nats.market_facts import HeardMarket
@@ -149,7 +150,11 @@ async def _hear_facts(link: Link, terms: GateTerms, options: GateOptions, log: L
         terms.market = market
     if options.account == "none":
         return []
-    account = HeardAccount(link, options.book, options.account, log)
+
+    async def remake(read_to: int) -> None:
+        await link.ensure_executions(options.retention, read_to=read_to)
+
+    account = HeardAccount(link, options.book, options.account, log, remake)
     terms.accounts, terms.origin = account, options.account
     return [asyncio.create_task(kept_up("account", account.run, log))]
 
@@ -271,6 +276,8 @@ async def status_answer(link: Link, gate: Gate) -> bytes:
             "policy": policy_status(gate),
             "ledger": {"index": position.index, "head": position.head, "cursor": position.cursor},
             "account": account,
+            "holdings": holdings_status(gate),
+            "standing": shown(gate.terms.book, gate.folded.memory.standing, gate.terms.now()),
             "process": {
                 **gate.counters.content(),
                 "passed_unrecorded": gate.passed_unrecorded,
@@ -290,6 +297,25 @@ def policy_status(gate: Gate) -> dict[str, object]:
         "revision": terms.policy.revision,
         "age_seconds": None if not as_of else round((terms.now() - as_of) / SECOND, 3),
         "known": terms.policy_version != 0,
+    }
+
+
+def holdings_status(gate: Gate) -> dict[str, object] | None:
+    """What is known of the account, figures as decimal text; None where nobody is asked, or nothing is known yet."""
+    accounts, now = gate.terms.accounts, gate.terms.now()
+    known = None if accounts is None else gate.folded.holdings.portfolio("", "", None, now)
+    if accounts is None or known is None:
+        return None
+    figures = ("equity", "day_start_equity", "peak_equity", "realised_today", "open_today")
+    told = {name: getattr(known, name) for name in figures}
+    return {
+        "origin": gate.terms.origin,
+        "as_of": iso(known.as_of),
+        "age_seconds": round((now - known.as_of) / SECOND, 3),
+        **{name: None if figure is None else format(figure, "f") for name, figure in told.items()},
+        "positions": len(known.positions or ()),
+        "orders": len(known.orders or ()),
+        "behind": accounts.behind,
     }
 
 

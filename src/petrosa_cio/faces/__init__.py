@@ -175,7 +175,7 @@ class Screen:
         table = Table(show_header=False, box=None)
         for name in ("book", "state", "pid", "policy_revision"):
             table.add_row(name, _safe(found.get(name)))
-        for group in ("ledger", "account", "process"):
+        for group in ("ledger", "account", "holdings", "standing", "process"):
             facts = found.get(group)
             for name, value in facts.items() if isinstance(facts, dict) else ():
                 table.add_row(f"{group} {name}", _safe(value))

@@ -7,6 +7,11 @@ The wallet is the truth. At any moment::
 so a fill that is told a little before or after the report which holds it moves an amount between the two on the left,
 and never counts it twice.
 
+**What the report does not hold yet.** A fill that is later than the report, and loses more than the report showed as
+unrealised on what it closed (or pays a fee), lowers equity at once: the next intent must not be judged as if it had
+lost nothing. A gain counts when a report shows it. Where the wallet fell already and nothing explains it, that much of
+the loss is taken to be in it: clocks race.
+
 **What no fill explains.** A wallet can change without a word: funding, a deposit or withdrawal, a fee or a close that
 the engine did not tell. Nothing tells these apart, so the safe side is taken. A *decrease* counts as a loss of its day,
 whatever it was: a withdrawal reads as a loss until the next day, and as drawdown. An *increase* is no profit: it raises
@@ -35,6 +40,8 @@ from petrosa_cio.apps.nurse.happenings_record import (
 from petrosa_cio.apps.nurse.models import SECOND, iso
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from petrosa_cio.apps.nurse.facts import Instant
     from petrosa_cio.apps.nurse.happenings import AccountReport
     from petrosa_cio.apps.nurse.happenings_record import Content
@@ -55,6 +62,13 @@ class Standing(NamedTuple):
     peak: Decimal | None
     realised: Decimal
     open: Decimal | None
+
+
+class Loss(NamedTuple):
+    """What one fill took from equity, negative, beyond what was unrealised on it already."""
+
+    at: Instant
+    amount: Decimal
 
 
 @dataclass(slots=True)
@@ -129,16 +143,29 @@ class Equity:
         for old in [number for number in self._days if number < report.as_of // DAY - _KEPT_DAYS]:
             del self._days[old]
 
-    def standing(self, now: Instant) -> Standing:
-        """Where the account stands on the day of ``now``."""
+    def without_balances(self) -> Equity:
+        """The account as the first report of another origin finds it: only what fills told of each day."""
+        made = Equity()
+        made._days = {number: _Day(realised=day.realised) for number, day in self._days.items()}
+        return made
+
+    def standing(self, now: Instant, losses: Sequence[Loss] = ()) -> Standing:
+        """Where the account stands on the day of ``now``. ``losses`` are later than the last report."""
         day = self._days.get(now // DAY, _Day())
         realised, lift = day.realised + day.unexplained, self._lift()
         if self._equity is None:
             return Standing(None, None, None, realised, None)
-        # Until the day's first report, what was last known is what the day began with.
-        start = self._equity if day.start is None else day.start + max(_ZERO, lift - day.carried)
+        equity = self._equity + self._not_held(losses)
+        start = None if day.start is None else day.start + max(_ZERO, lift - day.carried)
+        if start is None:
+            # Until the day's first report, what was last known, with what was lost before, is what the day began with.
+            start = self._equity + self._not_held([one for one in losses if one.at // DAY < now // DAY])
         peak = None if self._peak is None else self._peak + lift
-        return Standing(self._equity, start, peak, realised, self._equity - start - realised)
+        return Standing(equity, start, peak, realised, equity - start - realised)
+
+    def _not_held(self, losses: Sequence[Loss]) -> Decimal:
+        """What of ``losses`` is not in the wallet already; 0 or negative."""
+        return min(_ZERO, sum((one.amount for one in losses), _ZERO) - min(_ZERO, self._gap()))
 
     def _gap(self) -> Decimal:
         """Change of the wallet that nothing explains and that is not settled."""

@@ -3,8 +3,8 @@
 The engine can tell one fill more than once: by the exchange's answer and by the user-data stream, under the same order
 id or another one, and its stream can be read again (fleet facts §7.1). What counts once:
 
-* **A word** is a repeat where its sequence was read already, or where its order id and kind were told; parts of one
-  order are told apart by their time and quantity. A word without an order id is known by all that it says.
+* **A word** is a repeat where its order id and kind were told; parts of one order are told apart by their time and
+  quantity. A word without an order id is known by all that it says.
 * **An entry** whose fill is told again for the same decision with the same quantity is a repeat, under whatever order
   id. Otherwise all that is told of a decision adds up, but never to more than was promoted, or than its parts or the
   largest single word say where that is more (the engine can raise a size to the exchange's minimum). So a part, and
@@ -78,6 +78,8 @@ class Fill(NamedTuple):
     leverage: Decimal = _ONE
     ends: bool = True
     """False for one part of a trade of which more is to be told."""
+    reported: bool = False
+    """Whether a report told the order that it fills as open, so that it is no longer so."""
 
     def content(self) -> Content:
         """As a snapshot keeps it."""
@@ -96,6 +98,7 @@ class Fill(NamedTuple):
                 "stopped": self.stopped,
                 "leverage": str(self.leverage),
                 "ends": self.ends,
+                "reported": self.reported,
             }
         )
 
@@ -116,6 +119,7 @@ class Fill(NamedTuple):
             stopped=content.get("stopped") is True,
             leverage=known(content, "leverage"),
             ends=content.get("ends") is True,
+            reported=content.get("reported") is True,
         )
 
 
@@ -147,6 +151,8 @@ class _Told:
     """Whether a fee of the whole fill was counted."""
     ended: bool = False
     """Whether the entry was told filled or refused: nothing more of it is to come."""
+    reported: bool = False
+    """Whether reports tell of the order itself, since it was told as placed."""
 
     def filled(self, kind: ExecutionKind, quantity: Decimal) -> Decimal:
         """How much of ``quantity`` is newly filled; 0 for what was told before."""
@@ -225,7 +231,7 @@ class Fills:
         self._words.move_to_end(key)
         if told.kind not in _FILLS:
             return REPEAT if before else self._no_fill(told, about)
-        fill = _fill(told, about.order if about else None, fee)
+        fill = _fill(told, about, fee)
         news = None if before else self._news(told, about, fill)
         if about is not None and told.kind is ExecutionKind.FILLED and fee is not None and not told.closes:
             about.paid = True
@@ -237,6 +243,9 @@ class Fills:
         """A report of ``as_of`` told all orders at the exchange: those told as placed by then are in it, or gone."""
         for key in [key for key, one in self._placed.items() if one.placed_at is not None and one.placed_at <= as_of]:
             del self._placed[key]
+            about = self._told.get(key)
+            if about is not None:
+                about.reported = True
 
     def pending(self, now: Instant) -> tuple[list[OpenOrder], Instant | None]:
         """Promoted orders that may still fill at ``now``, and until when this stays so without another word."""
@@ -349,8 +358,9 @@ def _key(told: Execution) -> str:
     return _SEPARATOR.join(str(part) for part in (*parts, told.quantity, told.price, told.pnl, told.closes))
 
 
-def _fill(told: Execution, order: PromotedOrder | None, fee: Decimal | None) -> Fill:
+def _fill(told: Execution, about: _Told | None, fee: Decimal | None) -> Fill:
     """The fill that a word tells; what it leaves out of an entry, the promoted order says."""
+    order = about.order if about else None
     symbol, side, quantity, price = told.symbol, told.side, told.quantity, told.price
     if order is not None:
         symbol = symbol or order.symbol
@@ -372,6 +382,7 @@ def _fill(told: Execution, order: PromotedOrder | None, fee: Decimal | None) -> 
         stopped=told.stopped,
         leverage=order.leverage if order else _ONE,
         ends=told.kind is not ExecutionKind.PARTIAL_FILL,
+        reported=about is not None and about.reported and not told.closes,
     )
 
 
@@ -404,6 +415,7 @@ def _told_content(one: _Told) -> Content:
             "exited": str(one.exited),
             "paid": one.paid,
             "ended": one.ended,
+            "reported": one.reported,
         }
     )
 
@@ -420,6 +432,7 @@ def _read_told(content: Content) -> _Told:
         known(content, "exited"),
         content.get("paid") is True,
         content.get("ended") is True,
+        content.get("reported") is True,
     )
 
 

@@ -7,8 +7,9 @@ of the engine counts is told in `fills`, how the day's result is worked out in `
 * **Positions** are what the last report tells, and what was filled since its ``as_of``: an opening fill is a part of
   its own, a close takes off its strategy's part first. Where no report tells positions they are what fills left open,
   at the last price that was told (one-way netting is not known there: both sides stand).
-* **Orders** are what the report tells, and promoted orders that may still fill. An order that the report tells and
-  whose ``placed`` was not heard counts twice: too much exposure for a moment is the safe mistake.
+* **Orders** are what the report tells, less what was filled of them since, and promoted orders that may still fill. An
+  order that the report tells and whose ``placed`` was not heard counts twice: too much exposure for a moment is the
+  safe mistake.
 * **Results of strategies** are their closes less their fees since they began, and what they hold at the last price.
 """
 
@@ -18,15 +19,17 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from petrosa_cio.apps.nurse.equity import DAY, Equity
+from petrosa_cio.apps.nurse.equity import DAY, Equity, Loss
 from petrosa_cio.apps.nurse.facts import Portfolio
 from petrosa_cio.apps.nurse.fills import RETENTION, Fill, Fills
 from petrosa_cio.apps.nurse.happenings import ExecutionKind
 from petrosa_cio.apps.nurse.happenings_record import known, objects, part, report_content, report_of, whole, word
-from petrosa_cio.apps.nurse.lots import Lots, part_of, take_off
+from petrosa_cio.apps.nurse.lots import Lots, fill_order, part_of, take_off
 from petrosa_cio.apps.nurse.results import Results, scopes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from petrosa_cio.apps.nurse.facts import Instant, OpenOrder, Position, Side
     from petrosa_cio.apps.nurse.happenings import AccountReport, Execution, PromotedOrder
     from petrosa_cio.apps.nurse.models import Json
@@ -47,6 +50,14 @@ class _Shared(NamedTuple):
     portfolio: Portfolio
 
 
+class _Held(NamedTuple):
+    """What is open, and what was lost since the report that it was worked out from."""
+
+    positions: tuple[Position, ...]
+    orders: tuple[OpenOrder, ...]
+    losses: tuple[Loss, ...]
+
+
 class Holdings:
     """The fold. Only reports of ``origin`` are taken; "" takes the first origin it hears and keeps to it."""
 
@@ -58,7 +69,7 @@ class Holdings:
         self._fills, self._lots = Fills(), Lots()
         self._equity, self._results = Equity(), Results()
         self._shared: _Shared | None = None
-        self._held: tuple[Position, ...] | None = None
+        self._held: _Held | None = None
         self._asked: dict[tuple[str, str, Side | None], Portfolio] = {}
         self.unpriced_fees = 0
         """Fees in an asset that is not the quote currency: in no result here, except as the wallet shows them."""
@@ -69,7 +80,7 @@ class Holdings:
 
     @property
     def cursor(self) -> int:
-        """Where reading goes on: the `Execution.sequence` that was folded last, in the stream that there is now."""
+        """The `Execution.sequence` that was folded last; lower than one before only where the stream was made anew."""
         return self._cursor
 
     @property
@@ -90,20 +101,16 @@ class Holdings:
     def executed(self, execution: Execution) -> bool:
         """Fold one execution; False for a repeat, which changes nothing.
 
-        A stream that was made anew counts from 1 again. So a number that was passed is no repeat by itself: the word is
-        looked for as long as words are remembered, and what is older than that counts as read.
+        A number that was read already is no repeat by itself: a stream that was made anew counts from 1 again, and what
+        it holds is news. Only what is too old to be recognised by what it says is taken for one.
         """
-        if 0 < execution.sequence == self._cursor:
+        anew = 0 < execution.sequence <= self._cursor
+        if anew and execution.at < self._fills.newest - RETENTION:
             return False
-        read_before = 0 < execution.sequence < self._cursor
-        told = self._readable(execution)
-        if read_before and told.at < self._fills.newest - RETENTION:
-            return False
-        heard = self._fills.heard(told)
-        if execution.sequence and (heard.news or not read_before):
-            self._cursor = execution.sequence
+        heard = self._fills.heard(self._readable(execution))
         if not heard.news:
             return False
+        self._cursor = execution.sequence or self._cursor
         self._shared = None
         if heard.fill is not None:
             self._filled(heard.fill)
@@ -224,12 +231,12 @@ class Holdings:
         return None
 
     def _share(self, report: AccountReport, now: Instant) -> _Shared:
-        standing = self._equity.standing(now)
+        if self._held is None:
+            self._held = self._hold(report)
+        standing = self._equity.standing(now, self._held.losses)
         pending, until = self._fills.pending(now)
         last = (now // DAY + 1) * DAY - 1
-        orders: tuple[OpenOrder, ...] = (*(report.orders or ()), *pending)
-        if self._held is None:
-            self._held = self._positions(report)
+        orders: tuple[OpenOrder, ...] = (*self._held.orders, *pending)
         portfolio = Portfolio(
             as_of=report.as_of,
             equity=standing.equity,
@@ -237,24 +244,58 @@ class Holdings:
             peak_equity=standing.peak,
             realised_today=standing.realised,
             open_today=standing.open,
-            positions=self._held,
+            positions=self._held.positions,
             orders=orders,
         )
         return _Shared(now, last if until is None else min(last, until), portfolio)
 
-    def _positions(self, report: AccountReport) -> tuple[Position, ...]:
+    def _hold(self, report: AccountReport) -> _Held:
+        orders = self._still_open(report)
         if report.positions is None:
-            return tuple(self._lots.positions())
+            return _Held(tuple(self._lots.positions()), orders, self._unplaced(report.unrealised))
         if not _sound(report.positions):
-            return report.positions  # as told: who judges strikes them out
-        parts = list(report.positions)
+            # As told: whoever judges strikes them out.
+            return _Held(report.positions, orders, self._unplaced(report.unrealised))
+        parts, losses = list(report.positions), []
         # At one moment what opens comes first, so that a close finds it in whatever order the two were told.
-        for fill, _ in sorted(self._ahead, key=lambda one: (one[0].at, one[0].closes)):
+        for fill, net in sorted(self._ahead, key=lambda one: (one[0].at, one[0].closes)):
             if fill.closes:
-                take_off(parts, fill)
-            elif (opened := part_of(fill)) is not None:
+                losses.append(Loss(fill.at, net - take_off(parts, fill)))
+                continue
+            losses.append(Loss(fill.at, net))
+            if (opened := part_of(fill)) is not None:
                 parts.append(opened)
-        return tuple(parts)
+        return _Held(tuple(parts), orders, tuple(one for one in losses if one.amount < 0))
+
+    def _still_open(self, report: AccountReport) -> tuple[OpenOrder, ...]:
+        """Orders that the report tells, less what was filled of them since: a fill is a position, and no order."""
+        orders = list(report.orders or ())
+        if not _sound(orders):
+            return tuple(orders)
+        for fill, _ in self._ahead:
+            if fill.reported:
+                fill_order(orders, fill)
+        return tuple(orders)
+
+    def _unplaced(self, unrealised: Decimal | None) -> tuple[Loss, ...]:
+        """Losses since the report, where it does not tell on which position: as far as one was unrealised, on those."""
+        held, losses = min(_ZERO, unrealised or _ZERO), []
+        for fill, net in self._ahead:
+            known_of = max(held, min(_ZERO, net))
+            held -= known_of
+            if net < known_of:
+                losses.append(Loss(fill.at, net - known_of))
+        return tuple(losses)
+
+    def under(self, origin: str) -> None:
+        """Go on with reports of ``origin``. Where that is another one, all balances are forgotten, and what fills told
+        stays: it is the engine's, whoever tells of the account.
+        """
+        if not origin or origin == self._origin:
+            return
+        self._origin, self._report = origin, None
+        self._equity = self._equity.without_balances()
+        self._shared = self._held = None
 
     def content(self) -> dict[str, Json]:
         """All of it as one JSON object: `read` gives holdings that behave the same ever after."""
@@ -291,6 +332,6 @@ class Holdings:
         return made
 
 
-def _sound(positions: tuple[Position, ...]) -> bool:
-    """Whether the positions can be reckoned with at all."""
-    return all(one.quantity.is_finite() and one.notional.is_finite() and one.quantity >= 0 for one in positions)
+def _sound(open_ones: Iterable[Position | OpenOrder]) -> bool:
+    """Whether positions or orders can be reckoned with at all."""
+    return all(one.quantity.is_finite() and one.notional.is_finite() and one.quantity >= 0 for one in open_ones)

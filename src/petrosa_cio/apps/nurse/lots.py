@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from petrosa_cio.apps.nurse.facts import Position, Side
+from petrosa_cio.apps.nurse.facts import OpenOrder, Position, Side
 from petrosa_cio.apps.nurse.happenings_record import instant, known, objects, side_of, word
 from petrosa_cio.apps.nurse.models import SECOND, iso
 
@@ -187,11 +187,14 @@ class Lots:
         return made
 
 
-def take_off(parts: list[Position], fill: Fill) -> None:
-    """Take a close off positions: first off those of its strategy, then those whose owner is not known, then others."""
-    left = fill.quantity
+def take_off(parts: list[Position], fill: Fill) -> Decimal:
+    """Take a close off positions: first off those of its strategy, then those whose owner is not known, then others.
+
+    Returns the unrealised profit of what it took off.
+    """
+    left, unrealised = fill.quantity, _ZERO
     if left is None:
-        return
+        return unrealised
     here = [at for at, one in enumerate(parts) if one.symbol == fill.symbol and one.side is fill.side]
     here.sort(key=lambda at: (parts[at].strategy_id != fill.strategy_id, parts[at].strategy_id is not None))
     for at in here:
@@ -199,8 +202,25 @@ def take_off(parts: list[Position], fill: Fill) -> None:
         taken = min(left, one.quantity)
         left -= taken
         rest = one.quantity - taken
+        if one.quantity:
+            unrealised += _sign(one.side) * (one.notional - one.quantity * one.entry) * taken / one.quantity
         parts[at] = replace(one, quantity=rest, notional=one.notional * rest / one.quantity if one.quantity else _ZERO)
     parts[:] = [one for at, one in enumerate(parts) if at not in here or one.quantity >= _DUST]
+    return unrealised
+
+
+def fill_order(orders: list[OpenOrder], fill: Fill) -> None:
+    """Take what was filled off the open orders of its symbol and side."""
+    left, kept = fill.quantity or _ZERO, []
+    for one in orders:
+        fits = (one.symbol, one.side, one.reduce_only) == (fill.symbol, fill.side, False)
+        taken = min(left, one.quantity) if fits else _ZERO
+        left -= taken
+        if not taken:
+            kept.append(one)
+        elif (rest := one.quantity - taken) >= _DUST:
+            kept.append(replace(one, quantity=rest, notional=one.notional * rest / one.quantity))
+    orders[:] = kept
 
 
 def part_of(fill: Fill) -> Position | None:

@@ -180,6 +180,10 @@ class Accounts(Protocol):
     * No method does I/O or raises; what cannot be read is left out, counted and said by whoever feeds it.
     """
 
+    @property
+    def behind(self) -> bool:
+        """Whether executions may have happened already that `due` cannot give yet: the account is unknown then."""
+
     def begin(self, after: int) -> None:
         """Start, or start again, after the execution with sequence ``after``."""
 

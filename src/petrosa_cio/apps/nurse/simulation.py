@@ -136,6 +136,11 @@ class SimulatedEngine:
         self._funding = sorted(funding, key=lambda one: (one.at_ms, one.symbol))
         self.begin(0)
 
+    @property
+    def behind(self) -> bool:
+        """Never: all that happens happens in here."""
+        return False
+
     def begin(self, after: int) -> None:
         """Start anew with nothing open; what follows is told from the execution after number ``after`` on."""
         self._fills = Fills(self._equity, self._fee_rate, self._order_notional, one_way=self._one_way)

@@ -14,10 +14,11 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.executions import Refusal, decode
 from petrosa_cio.core.nats.reports import decode_report
 from petrosa_cio.core.nats.together import first_failure
-from petrosa_cio.core.nats.trouble import Interrupted
+from petrosa_cio.core.nats.trouble import Interrupted, NoSuchStream
+from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from petrosa_cio.apps.nurse.happenings import AccountReport, Execution, Happening, PromotedOrder
     from petrosa_cio.apps.nurse.models import Instant
@@ -67,11 +68,15 @@ class HeardAccount:
     book: str
     origin: str
     log: Callable[[str, dict[str, object]], None]
+    remake: Callable[[int], Awaitable[None]] | None = None
+    """Makes the stream of executions where there is none, to begin after a sequence; None: somebody else does."""
     counters: AccountCounters = field(default_factory=AccountCounters)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: deque[Execution] = field(default_factory=deque)
     _read_to: int = 0
     """The last sequence that was read, passed over, or is not wanted."""
+    _read_up: bool = False
+    """Whether everything was read that the stream held when reading began."""
     _beginnings: int = 0
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,9 +87,14 @@ class HeardAccount:
     def begin(self, after: int) -> None:
         """Give every execution after sequence ``after`` from now on, and the latest report that was heard."""
         self._waiting.clear()
-        self._read_to, self._given_as_of = after, None
+        self._read_to, self._given_as_of, self._read_up = after, None, False
         self._beginnings += 1
         self._begun.set()
+
+    @property
+    def behind(self) -> bool:
+        """From `begin` until what the stream holds was read and given; again while it cannot be read."""
+        return not self._read_up or len(self._waiting) > 0
 
     def promoted(self, order: PromotedOrder) -> None:
         """A real engine hears of it by its signal."""
@@ -150,13 +160,28 @@ class HeardAccount:
                 await self._read()
             except Interrupted as error:
                 self.counters.interrupted += 1
+                self._read_up = False
                 if not broken:
                     self.log("executions cannot be read now; it is tried again", {"why": str(error)})
                 broken = True
                 await asyncio.sleep(RETRY_SECONDS)
+                if isinstance(error, NoSuchStream):
+                    await self._made_anew()
             else:
                 broken = False
                 await self._room.wait()
+
+    async def _made_anew(self) -> None:
+        """Have the stream made again, so that it counts on: what was told while there was none is lost."""
+        if self.remake is None:
+            return
+        try:
+            await self.remake(self._read_to)
+        except BusError as error:
+            self.log("the stream of executions cannot be made", {"why": str(error)})
+            return
+        self.counters.streams_anew += 1
+        self.log("ALARM: the stream of executions was lost, and is made anew", {"read_to": self._read_to})
 
     async def _read(self) -> None:
         """Read until no more may wait. Raises Interrupted."""
@@ -168,6 +193,7 @@ class HeardAccount:
             self.log("ALARM: the stream of executions was made anew", {"read_to": self._read_to, "last": state.last})
             self._read_to = 0
         async with self.link.read(subjects.EXECUTIONS_STREAM, self._read_to + 1) as reader:
+            self._is_read_up(beginning, state.last)
             async for batch in reader.batches():
                 for message in batch:
                     if beginning != self._beginnings:
@@ -176,6 +202,11 @@ class HeardAccount:
                         self._room.clear()
                         return
                     self._take(message)
+                self._is_read_up(beginning, state.last)
+
+    def _is_read_up(self, beginning: int, last: int) -> None:
+        """Note whether everything up to ``last`` is read, which the stream held when this reading began."""
+        self._read_up = self._read_up or (beginning == self._beginnings and self._read_to >= last)
 
     def _take(self, message: Delivered) -> None:
         missing = message.sequence - self._read_to - 1

@@ -162,6 +162,7 @@ class Folded:
             return
         state, expired = complete
         self.holdings = Holdings.read(part(state, "holdings"))
+        self.holdings.under(self.origin)  # the account may be told of by another source than when this was written
         self.memory.take_standing(part(state, "standing"))
         for decision_id in expired:
             self.holdings.expired(decision_id)

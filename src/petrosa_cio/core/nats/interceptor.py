@@ -59,6 +59,9 @@ OVERDUE_SECONDS = 0.5
 ACCOUNT_SECONDS = 0.1
 """How often it is looked whether something has happened to the account, while no intent comes."""
 
+CATCH_UP_SECONDS = 0.2
+"""How long a gate that begins to lead waits at most for what happened to the account before."""
+
 UNREADABLE_LOOKS = 4
 """How often nothing may have come that the stream counts, a quarter of a second apart, before it is read anew."""
 
@@ -346,6 +349,18 @@ class Gate:
                 together.append(self._keep_account())
         await first_failure(*together)
 
+    async def _catch_up(self) -> None:
+        """Write down what happened to the account while nobody led, before an intent is judged.
+
+        Not for long: closes wait meanwhile. Until it is done, the account is unknown to whoever asks.
+        """
+        accounts, loop = self.terms.accounts, asyncio.get_running_loop()
+        latest = loop.time() + CATCH_UP_SECONDS
+        while accounts is not None and accounts.behind and loop.time() < latest:
+            async with self._judging:
+                await self._judgement.keep_up(self.terms.now())
+            await asyncio.sleep(_POLL_SECONDS)
+
     def _policy_record(self) -> Content:
         policy, version = self.terms.policy, self.terms.policy_version
         content: Content = {"kind": "policy", "policy_revision": policy.revision, "policy": policy.content}
@@ -475,6 +490,8 @@ class Gate:
         for promise in list(self.folded.open.values()):
             await writer.room.acquire()
             await self._promotion.send(promise)
+        if not self.terms.event_clock:
+            await self._catch_up()
         last = (await self.link.state(subjects.INTENTS_STREAM)).last
         async with self.link.read(subjects.INTENTS_STREAM, self.position.cursor + 1) as reader:
             self._unable_since = None

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from petrosa_cio.core.nats.writer import LedgerWriter, UnderWay
 
 SAME_REPORT_NS = 30_000_000_000
-"""A report that tells nothing new but its time is recorded this often at most; it counts as heard all the same."""
+"""A report that tells nothing new but its time is recorded this often at most; it counts as heard all the same.
+
+After an execution the next one is recorded whatever it tells: holdings know by it what is in the balances.
+"""
 
 SNAPSHOT_RECORDS = 20_000
 """After this many records the state is written down whole, so that a recovery need not read further back."""
@@ -56,7 +59,7 @@ class Judging:
     counters: GateCounters
     log: Callable[[str, dict[str, object]], None]
     _report: AccountReport | None = None
-    """The last report that was recorded, if no execution was recorded after it."""
+    """The last report that was recorded; None where something happened since, which the next one tells to be in it."""
     _texts: FactsText = field(default_factory=FactsText)
     _too_large: bool = False
     """Whether it was told that the account is."""
@@ -201,7 +204,7 @@ class Judging:
         if isinstance(body, Intent) and body.side is not None:
             if terms.market is not None:
                 market = terms.market.state(body.symbol, now)
-            if terms.accounts is not None:
+            if terms.accounts is not None and not terms.accounts.behind:
                 portfolio = self._recordable(folded.holdings.portfolio(body.symbol, body.strategy_id, body.side, now))
         return decide(terms.book, receipt, folded.memory, terms.policy, now, terms.policy_as_of, market, portfolio)
 

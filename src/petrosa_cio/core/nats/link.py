@@ -25,7 +25,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.acks import AckPipe
 from petrosa_cio.core.nats.client import SturdyClient, is_refusal
 from petrosa_cio.core.nats.reader import Delivered, Reader
-from petrosa_cio.core.nats.trouble import Interrupted, NoSuchStream, mapped
+from petrosa_cio.core.nats.trouble import NO_SUCH_STREAM, Interrupted, NoSuchStream, mapped
 from petrosa_cio.errors import BusError
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 
 DAY_SECONDS = 86_400.0
-NO_SUCH_STREAM = 10059
 ANSWER_SECONDS = 2.0
 """JetStream answers within milliseconds; one that has not answered this long is taken for unavailable."""
 
@@ -254,14 +253,19 @@ class Link:
                 num_replicas=copies,
             )
         )
+        await self.ensure_executions(retention)
+
+    async def ensure_executions(self, retention: Retention, *, read_to: int = 0) -> None:
+        """Create or update the stream of executions; one that has to be made begins after ``read_to``."""
         await self._ensure(
             StreamConfig(
                 name=subjects.EXECUTIONS_STREAM,
                 description="What the engine tells of its orders",
                 subjects=list(subjects.EXECUTION_SUBJECTS),
-                max_age=retention.intents_days * days,
+                max_age=retention.intents_days * DAY_SECONDS,
                 duplicate_window=0.1,
-                num_replicas=copies,
+                num_replicas=retention.replicas,
+                first_seq=read_to + 1 if read_to else None,
             )
         )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+NO_SUCH_STREAM = 10059
 WRONG_LAST_ID = 10070
 WRONG_LAST_SEQUENCE = 10071
 WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
@@ -53,6 +54,8 @@ def refusal(code: int | None, description: str) -> BusError:
         return Fenced(description)
     if code == WRONG_LAST_SEQUENCE_IN_FLIGHT:
         return Contended(f"JetStream: {description}")
+    if code == NO_SUCH_STREAM:
+        return NoSuchStream(f"JetStream: {description}")
     return Refused(f"JetStream: {description}")
 
 
