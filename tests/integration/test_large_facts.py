@@ -59,6 +59,7 @@ class Teller:
 
     told: list[Happening] = field(default_factory=list)
     given: int = 0
+    behind: bool = False
 
     def begin(self, after: int) -> None:
         self.given = after + 1 if after else 0
