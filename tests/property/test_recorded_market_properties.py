@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from builders import policy_of
 from builders_bars import MINUTE, OneBar, renamed, walk
+from builders_market import candle
 from builders_recordings import table_of
+from petrosa_cio.apps.nurse.market_book import MarketBook
 from petrosa_cio.apps.nurse.simulation import FundingTime
+from petrosa_cio.apps.nurse.thresholds import thresholds_of
 from petrosa_cio.core.exchange.funding import FundingTable
 from petrosa_cio.core.exchange.recorded_market import RecordedMarket
 
@@ -96,3 +99,24 @@ def test_asked_all_the_time_or_once_a_bar_the_labels_are_the_same(table: KlineTa
             at_close = seldom.state("ETHUSDT", bar.close_time_ms * MS)
             assert at_close is not None
             assert (state.regime, state.volatility) == (at_close.regime, at_close.volatility)
+
+
+@settings(max_examples=15, deadline=None)
+@given(table=recordings(), asked=questions)
+def test_a_feed_that_is_told_bar_by_bar_says_the_same(table: KlineTable, asked: list[tuple[str, int]]) -> None:
+    """Streaming and batch: label, confidence, volatility and group of a feed's book are those of the recording."""
+    start = min(table.span(symbol)[0] for symbol in table.symbols)
+    bars = [one for symbol in table.symbols for one in table.closed(symbol, 0, 2**63)]
+    bars.sort(key=lambda one: one.close_time_ms)
+    market, book = RecordedMarket(table, POLICY), MarketBook()
+    book.follow(lambda symbol: thresholds_of(POLICY.limits(symbol, "", None)))
+    for symbol, tens in sorted(asked, key=lambda one: one[1]):
+        # A live bar is told a millisecond after the last one of its own, from which on a recorded one is seen.
+        now = (start + tens * 10_000 + 1) * MS
+        while bars and (bars[0].close_time_ms + 1) * MS <= now:
+            book.take(candle(bars[0], symbol=bars.pop(0).symbol))
+        live, recorded = book.state(symbol, now), market.state(symbol, now)
+        assert (live is None) == (recorded is None)
+        if live is not None and recorded is not None:
+            for name in ("regime", "regime_confidence", "volatility", "correlated"):
+                assert getattr(live, name) == getattr(recorded, name), name

@@ -11,16 +11,22 @@ import pytest
 
 from builders import is_tighter, policy_of
 from builders_bars import MINUTE, T0, OneBar, renamed, series
+from builders_market import candle
 from builders_recordings import table_of
 from petrosa_cio.apps.nurse.correlation import LEAST_RETURNS, Correlations, correlation
 from petrosa_cio.apps.nurse.defaults import PARAMETERS
+from petrosa_cio.apps.nurse.market_book import MarketBook
+from petrosa_cio.apps.nurse.thresholds import thresholds_of
 from petrosa_cio.core.exchange.recorded_market import RecordedMarket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from petrosa_cio.apps.nurse.facts import MarketState
     from petrosa_cio.apps.nurse.models import Json
+    from petrosa_cio.apps.nurse.policy import Policy
+    from petrosa_cio.apps.nurse.thresholds import Thresholds
 
 D = Decimal
 QUARTER, DAY = 15 * MINUTE, 1440 * MINUTE
@@ -147,6 +153,36 @@ def test_a_bar_told_again_or_one_that_cannot_be_changes_nothing() -> None:
     assert found.between("ONE", "OTHER", DAY, end_of(one)) == D(0)
 
 
+def test_closes_of_after_the_moment_that_is_asked_about_say_nothing() -> None:
+    """A day with the one and a day with the other: asked about the end of the first day, only that counts."""
+    one, other = moved("ONE", UP_DOWN * 2), moved("OTHER", [*UP_DOWN, *PAIRS])
+    found, noon = folded(one, other, keep_ms=2 * DAY), end_of(one) - DAY
+    assert found.between("ONE", "OTHER", DAY, end_of(one)) == D(0)
+    assert found.between("ONE", "OTHER", DAY, noon) == D(1)
+    assert found.between("ONE", "OTHER", DAY, end_of(one)) == D(0)
+
+
+def test_a_close_that_comes_changes_the_answer_at_once() -> None:
+    """Asked before and after the bar of one of the two came, at one and the same time: nothing remembered is stale."""
+    one, other = moved("ONE", UP_DOWN[:LEAST_RETURNS]), moved("OTHER", PAIRS[:LEAST_RETURNS])
+    found = folded(one, other[:-1])
+    assert found.between("ONE", "OTHER", DAY, end_of(one)) is None
+    assert found.fold(other[-1])
+    assert found.between("OTHER", "ONE", DAY, end_of(one)) == D(0)
+
+
+def test_of_a_symbol_that_was_forgotten_nothing_is_known_until_it_is_told_anew() -> None:
+    """Its closes and all that was found of them are gone; told anew in other figures, those count."""
+    one, other = moved("ONE", UP_DOWN), moved("OTHER", PAIRS)
+    found = folded(one, other)
+    assert found.between("ONE", "OTHER", DAY, end_of(one)) == D(0)
+    found.forget("OTHER")
+    assert found.between("ONE", "OTHER", DAY, end_of(one)) is None
+    for bar in moved("OTHER", UP_DOWN):
+        found.fold(bar)
+    assert found.between("ONE", "OTHER", DAY, end_of(one)) == D(1)
+
+
 SWEPT: Mapping[str, tuple[Json, Json]] = {"correlation_hours": (24.0, 48.0), "correlation_threshold": (0.7, 0.4)}
 """Of each parameter two values: with the first ETHUSDT, which moved with BTCUSDT a day ago, stands alone."""
 
@@ -157,17 +193,84 @@ def test_every_parameter_of_correlation_is_swept() -> None:
     assert {name for name in enforced if not name.startswith("regime_")} == SWEPT.keys()
 
 
+LEADER, FOLLOWER = moved("BTCUSDT", UP_DOWN * 2), moved("ETHUSDT", [*UP_DOWN, *MIXED])
+"""A day with BTCUSDT and a day half with it: 0.6 in one day, 0.8 in two."""
+AT_THE_END = (T0 + 2 * DAY + QUARTER) * 1_000_000
+
+
+def followed(policy: Policy, book: MarketBook) -> MarketBook:
+    """The book under that policy."""
+
+    def thresholds(symbol: str) -> Thresholds:
+        return thresholds_of(policy.limits(symbol, "", None))
+
+    book.follow(thresholds)
+    return book
+
+
+def fed(book: MarketBook) -> MarketBook:
+    """The book, with what a feed tells of both symbols."""
+    for pair in zip(LEADER, FOLLOWER, strict=True):
+        for one in pair:
+            book.take(candle(one, symbol=one.symbol))
+    return book
+
+
+def group_of(state: MarketState | None) -> tuple[str, ...] | None:
+    assert state is not None
+    return state.correlated
+
+
 @pytest.mark.parametrize("name", SWEPT)
-def test_it_decides_what_moves_together(name: str, tmp_path: Path) -> None:
-    """A day with BTCUSDT and a day half with it: 0.6 in one day, 0.8 in two."""
-    btc = moved("BTCUSDT", UP_DOWN * 2)
-    table = table_of(tmp_path, [*btc, *moved("ETHUSDT", [*UP_DOWN, *MIXED])])
-    found = []
-    for value in SWEPT[name]:
-        state = RecordedMarket(table, policy_of({name: value})).state("ETHUSDT", (T0 + 2 * DAY + QUARTER) * 1_000_000)
-        assert state is not None
-        found.append(state.correlated)
-    assert found == [(), ("BTCUSDT",)]
+def test_it_decides_what_moves_together_in_a_recording(name: str, tmp_path: Path) -> None:
+    """With the first value the follower stands alone, with the second it does not."""
+    table = table_of(tmp_path, [*LEADER, *FOLLOWER])
+    markets = [RecordedMarket(table, policy_of({name: value})) for value in SWEPT[name]]
+    assert [group_of(market.state("ETHUSDT", AT_THE_END)) for market in markets] == [(), ("BTCUSDT",)]
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_it_decides_what_moves_together_live(name: str) -> None:
+    """The same of the book of a feed, whose policy held from the beginning."""
+    books = [fed(followed(policy_of({name: value}), MarketBook())) for value in SWEPT[name]]
+    assert [group_of(book.state("ETHUSDT", AT_THE_END)) for book in books] == [(), ("BTCUSDT",)]
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_a_changed_policy_decides_what_moves_together_at_once(name: str) -> None:
+    """Put in force while the book runs, and taken back: it is judged on the bars that were seen before."""
+    book, (alone, together) = fed(MarketBook()), SWEPT[name]
+    policies = [policy_of({name: value}) for value in (alone, together, alone)]
+    groups = [group_of(followed(policy, book).state("ETHUSDT", AT_THE_END)) for policy in policies]
+    assert groups == [(), ("BTCUSDT",), ()]
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_each_symbol_is_grouped_by_its_own_limits(name: str, tmp_path: Path) -> None:
+    """Set for the follower alone, its group grows and the leader's does not, in a recording as in a book."""
+    policy = policy_of(scopes={"symbol:ETHUSDT": {name: SWEPT[name][1]}})
+    recorded = RecordedMarket(table_of(tmp_path, [*LEADER, *FOLLOWER]), policy)
+    for market in (recorded, fed(followed(policy, MarketBook()))):
+        groups = [group_of(market.state(symbol, AT_THE_END)) for symbol in ("ETHUSDT", "BTCUSDT")]
+        assert groups == [("BTCUSDT",), ()]
+
+
+def test_the_steps_that_are_compared_are_those_of_the_policy() -> None:
+    """Followers at every hour and apart in between: with `regime_sample_minutes` 60 one risk, with 15 two."""
+    hourly = [0.0, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0, -0.02] * 12
+    apart = [0.05, -0.05, 0.0, 0.0] * 24
+    one = moved("BTCUSDT", hourly)
+    other = moved("ETHUSDT", [a + b for a, b in zip(hourly, apart, strict=True)])
+    book = MarketBook()
+    for bar in (*one, *other):
+        book.take(candle(bar, symbol=bar.symbol))
+    groups = [
+        group_of(
+            followed(policy_of({"regime_sample_minutes": value}), book).state("ETHUSDT", (end_of(one) + 1) * 1_000_000)
+        )
+        for value in (15.0, 60.0)
+    ]
+    assert groups == [(), ("BTCUSDT",)]
 
 
 def test_a_lower_threshold_is_the_tighter_one() -> None:

@@ -384,6 +384,39 @@ def test_symbols_that_move_together_are_told_with_the_bars() -> None:
     assert known(book, 1445 * 60, "ETHUSDT").correlated == (SYMBOL,)
 
 
+def test_a_group_is_of_the_bars_that_were_seen_by_now() -> None:
+    """Asked again after a new symbol's first bar came, and after the end of a step, the group is another."""
+    book = MarketBook()
+    first, second = walk(1, 30, daily=0.02, minutes=15), walk(2, 30, daily=0.02, minutes=15)
+    for bar in first:
+        book.take(candle(bar))
+    assert known(book, 30 * 900).correlated == ()
+    for place, bar in enumerate(second):
+        book.take(candle(bar, symbol="ETHUSDT"))
+        # Closes at both ends of 20 returns tell the two apart; with fewer they count as one.
+        assert known(book, 30 * 900).correlated == (("ETHUSDT",) if place < 20 else ())
+    assert known(book, 30 * 900 + 86_400).correlated == ("ETHUSDT",), "a day later nothing is in the window"
+
+
+def test_a_bar_is_no_fact_of_before_it_closed() -> None:
+    """Asked about a moment before the last bar closed, nothing is timed that came of it; rules read later likewise."""
+    book = MarketBook()
+    book.take(quoted(50))
+    book.take(candle(flat(0)))
+    book.take(ruled(70, due=3600))
+    assert as_of(book, 59.999) == {Fact.BOOK: at(50)}
+    assert as_of(book, 60) == {Fact.BOOK: at(50), Fact.BARS: at(60)}
+    assert as_of(book, 69.999).keys() == {Fact.BOOK, Fact.BARS}
+    assert as_of(book, 70)[Fact.FILTERS] == at(70)
+
+
+def test_a_bar_of_an_exchange_whose_clock_is_ahead_counts_when_it_comes() -> None:
+    """Closed by their clock and told three seconds before that by ours, it is as of when it was asked for."""
+    book = MarketBook()
+    book.take(candle(flat(0), received=at(57)))
+    assert as_of(book, 57) == {Fact.BARS: at(57)}
+
+
 def test_instants_are_whole_and_bars_in_milliseconds() -> None:
     """The units of the two clocks are what they say: a bar's close of 00:00:59.999 is 60 seconds less one ms."""
     assert (candle(flat(0)).close_time_ms + 1) * MS == at(60)

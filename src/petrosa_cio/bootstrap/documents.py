@@ -45,7 +45,7 @@ the first. Codes are vocabulary of the wire and the ledger: they are added, neve
 * **State** says what the control needs. Every one has its check; one that *needs* a fact looks where the fact is known,
   fresh and sound. Where it is not, the control is *unevaluated*: it neither passes nor blocks, and the decision names
   it. To refuse entries while a fact is missing, list the fact in `required_facts` ([policy.md](policy.md)): then
-  MARKET_STALE or ACCOUNT_UNKNOWN blocks. No feed provides any of these facts yet.
+  MARKET_STALE or ACCOUNT_UNKNOWN blocks. Where facts of the market come from: [market.md](market.md).
 * POLICY_UNAVAILABLE blocks until a gate has heard which policy is in force, and again once that was not confirmed for
   `max_policy_age_seconds`. In a replay the policy is a file, which has no age.
 * TRADING_HALTED, REDUCING_ONLY and STRATEGY_LATCHED say what holds entries back (`by`: `operator`, or the code of a
@@ -63,10 +63,11 @@ some names that end in `_pct` are percent and some are fractions; the unit line 
 
 *Enforced by* names the control that reads the parameter, `engine` where it describes the execution engine's own
 configuration (the gate may read it, and never sends it anywhere), or a part of ours. Where it adds that the control
-needs a fact, setting the parameter changes no verdict while that fact is not known, and no feed provides one yet. The
-exception are the four parameters of EXCHANGE_FILTER, which also count when the effective order is worked out. A
-parameter of `alerts` changes of what somebody is told, and no verdict; the one of `gate` decides when a gate says that
-it lives ([client.md](client.md)).
+needs a fact, setting the parameter changes no verdict while that fact is not known. The exception are the four
+parameters of EXCHANGE_FILTER, which also count when the effective order is worked out. `guard` reads bars: what it
+finds, a regime and what moves together, reaches verdicts through the controls that need `bars`
+([regime.md](regime.md)). A parameter of `alerts` changes of what somebody is told, and no verdict; the one of `gate`
+decides when a gate says that it lives ([client.md](client.md)).
 """
 
 _SETTINGS_HEAD = """\
@@ -128,7 +129,7 @@ def _state(code: Reason) -> str:
     if code in _OUTSIDE_THE_TABLE:
         return _OUTSIDE_THE_TABLE[code]
     facts = " and ".join(f"`{fact}`" for fact in _NEEDS[code])
-    return f"in force; needs {facts}, which no feed provides yet" if facts else "in force"
+    return f"in force; needs {facts}" if facts else "in force"
 
 
 def _row(item: Parameter) -> tuple[str, ...]:

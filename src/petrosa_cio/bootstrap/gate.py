@@ -179,12 +179,15 @@ def make_heartbeat(gate: Gate, options: GateOptions) -> heartbeat.Heartbeat:
 async def kept_up(
     name: str, work: Callable[[], Awaitable[None]], log: Callable[[str, dict[str, object]], None], pause: float = 1.0
 ) -> None:
-    """Do ``work``, which never ends, again whenever it breaks off: judging goes on, and somebody hears of it."""
+    """Do ``work``, which never ends, again whenever it breaks off: all else in the process goes on, and somebody hears.
+
+    ``log`` says of which process it is: gate, feeds or steward.
+    """
     while True:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001  whatever it is, it must neither end the gate nor go unheard
-            log("ALARM: a part of the gate broke off; it begins again", {"part": name, "error": repr(error)})
+        except Exception as error:  # noqa: BLE001  whatever it is, it must neither end the process nor go unheard
+            log("ALARM: a part of this process broke off; it begins again", {"part": name, "error": repr(error)})
         await asyncio.sleep(pause)
 
 

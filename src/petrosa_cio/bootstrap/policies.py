@@ -27,7 +27,7 @@ unevaluated, and each decision says so. Counts are wide enough for a day of samp
 an invented market that moves by minutes twice a second."""
 
 REPLAY: dict[str, Json] = {"required_facts": []}
-"""``replay``: the fleet's defaults on intent, policy, clock and book alone; market and account controls unevaluated."""
+"""``replay``: the fleet's defaults; controls whose facts the recording does not tell are unevaluated."""
 
 _FACTS = "required_facts"
 

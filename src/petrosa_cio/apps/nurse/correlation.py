@@ -49,40 +49,56 @@ class Correlations:
         """How many steps are kept."""
         self._logs: dict[str, dict[int, float]] = {}
         """Of each symbol the logarithm of its close at the end of each step, by the number of the step."""
-        self._found: dict[tuple[str, str, int], Decimal | None] = {}
-        self._found_at = -1
-        """The step for which ``_found`` holds."""
+        self._found: dict[tuple[str, str, int], tuple[int | None, Decimal | None]] = {}
+        """Of two symbols and a window what was found, and up to which step."""
+        self._pairs: dict[str, set[tuple[str, str, int]]] = {}
+        """Of each symbol what of it stands in ``_found``."""
 
-    def fold(self, bar: Bar) -> None:
-        """Take one closed bar in, if it ends a step; all others say nothing here. Bars of a symbol come in order."""
+    def fold(self, bar: Bar) -> bool:
+        """Take one closed bar in, if it ends a step; whether it does. Bars of a symbol come in order."""
         step, inside = divmod(bar.close_time_ms + 1, self.step_ms)
+        if inside or not 0.0 < bar.close < math.inf:
+            return False
         logs = self._logs.setdefault(bar.symbol, {})
-        if inside or not 0.0 < bar.close < math.inf or step <= max(logs, default=-1):
-            return
+        if step <= max(logs, default=-1):
+            return False
         logs[step] = math.log(bar.close)
         while next(iter(logs)) < step - self.steps:
             del logs[next(iter(logs))]
-        self._found_at = -1
+        self._found_no_more(bar.symbol)
+        return True
+
+    def forget(self, symbol: str) -> None:
+        """Know nothing of ``symbol`` any more: its bars are told anew."""
+        self._logs.pop(symbol, None)
+        self._found_no_more(symbol)
+
+    def _found_no_more(self, symbol: str) -> None:
+        """What was found of ``symbol`` was of other closes. Pairs of other symbols stay: at the end of a step the bars
+        of all come one after another, and between two of them somebody may ask."""
+        for key in self._pairs.pop(symbol, ()):
+            self._found.pop(key, None)
 
     def between(self, one: str, other: str, window_ms: int, at_ms: int) -> Decimal | None:
         """Correlation of the returns that two symbols had in common, six decimals; None where too little is known.
 
-        The window ends at ``at_ms``, which is not before what was folded. Returns go from one step that both have to
-        the next such step, so what is missing on one side is left out on both.
+        The window ends at ``at_ms``; closes of later say nothing. Returns go from one step that both have to the next
+        such step, so what is missing on one side is left out on both.
         """
-        step = (at_ms + 1) // self.step_ms
-        if step != self._found_at:
-            self._found.clear()
-            self._found_at = step
+        last = (at_ms + 1) // self.step_ms
         first, second = sorted((one, other))
         key = (first, second, window_ms)
-        if key not in self._found:
-            self._found[key] = self._between(first, second, step - window_ms // self.step_ms)
-        return self._found[key]
+        looked, figure = self._found.get(key, (None, None))
+        if looked != last:
+            figure = self._between(first, second, last - window_ms // self.step_ms, last)
+            self._found[key] = last, figure
+            self._pairs.setdefault(first, set()).add(key)
+            self._pairs.setdefault(second, set()).add(key)
+        return figure
 
-    def _between(self, one: str, other: str, since: int) -> Decimal | None:
+    def _between(self, one: str, other: str, since: int, last: int) -> Decimal | None:
         ones, others = self._logs.get(one, {}), self._logs.get(other, {})
-        common = [step for step in ones if step >= since and step in others]
+        common = [step for step in ones if since <= step <= last and step in others]
         if len(common) <= LEAST_RETURNS:
             return None
         moves = [(ones[after] - ones[before], others[after] - others[before]) for before, after in pairwise(common)]

@@ -18,16 +18,16 @@ again.
 minutes, its past may be learnt from elsewhere (`learn`): only where that tells the first bar that was seen in the very
 same figures, since otherwise it is the past of another market, spot for instance. A change of the policy's lengths
 makes the guard read the kept bars anew (`catch_up`), one symbol at a time, for a week of minutes is most of a second of
-work.
+work. What moves together is worked out of the kept bars at once, for of these only the ends of steps count.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.nurse.bars import interval_of, is_sound
-from petrosa_cio.apps.nurse.comovement import Comovement
+from petrosa_cio.apps.nurse.correlation import Correlations
 from petrosa_cio.apps.nurse.facts import Fact, MarketState
 from petrosa_cio.apps.nurse.guard import Guard
 from petrosa_cio.apps.nurse.minutes import MINUTE_MS, Minutes
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from typing import TypeAlias
 
-    from petrosa_cio.apps.nurse.bars import Bar
     from petrosa_cio.apps.nurse.facts import Instant
     from petrosa_cio.apps.nurse.observations import Observation
     from petrosa_cio.apps.nurse.regime import Regime
@@ -102,30 +101,19 @@ class _Symbol:
         """Whether its past was asked for, and learnt or refused."""
 
 
-class Together(Protocol):
-    """Which symbols move together, out of the closed bars of all of them."""
-
-    def take(self, bar: Bar) -> None:
-        """Take a closed, sound bar; those of a symbol come in order."""
-
-    def forget(self, symbol: str) -> None:
-        """Forget the bars of ``symbol``: they are told anew."""
-
-    def group(self, symbol: str) -> tuple[str, ...]:
-        """The other symbols that move together with ``symbol``, by name."""
-
-
 class MarketBook:
     """What is known of up to `MOST_SYMBOLS` markets. ``counts`` says what was not taken, and why."""
 
-    def __init__(self, symbols: frozenset[str] = frozenset(), together: Together | None = None) -> None:
-        """Follow ``symbols``; every symbol that comes where that is empty. ``together`` is `Comovement` by default."""
+    def __init__(self, symbols: frozenset[str] = frozenset()) -> None:
+        """Follow ``symbols``; every symbol that comes where that is empty."""
         self._only = symbols
         self._symbols: dict[str, _Symbol] = {}
         self._thresholds: Callable[[str], Thresholds] = lambda _: DEFAULT
         self._guard = Guard(lambda symbol: self._thresholds(symbol))
         self._behind: set[str] = set()
-        self._together: Together = Comovement() if together is None else together
+        self._correlations = Correlations(DEFAULT.sample, DEFAULT.correlation_window)
+        self._groups: dict[str, tuple[int, tuple[str, ...]]] = {}
+        """Of each symbol what moves with it, and the step for which that holds unless a bar comes."""
         self.counts: Counter[str] = Counter()
 
     @property
@@ -134,13 +122,18 @@ class MarketBook:
         return tuple(sorted(self._symbols))
 
     def follow(self, thresholds: Callable[[str], Thresholds]) -> None:
-        """Judge by these thresholds from now on. Where a length changed, regimes are unknown until `catch_up`."""
+        """Judge by these thresholds from now on. Where a length changed, regimes are unknown until `catch_up`.
+
+        What moves together is compared by the steps that they say of no symbol, ``""``: steps of all must be the same.
+        """
         before, self._thresholds = self._thresholds, thresholds
         for name, known in self._symbols.items():
+            known.bars = deque(known.bars, maxlen=_most_bars(thresholds(name), known.interval))
             if lengths(before(name)) != lengths(thresholds(name)):
-                known.bars = deque(known.bars, maxlen=_most_bars(thresholds(name), known.interval))
                 self._guard.forget(name)
                 self._behind.add(name)
+        self._groups.clear()
+        self._remember_closes()
 
     def catch_up(self) -> bool:
         """Feed the kept bars of one symbol to the guard anew, if one waits for it; whether another still does."""
@@ -177,10 +170,11 @@ class MarketBook:
     def _reread(self, symbol: str) -> None:
         """Feed the kept bars of ``symbol`` to a guard that knows nothing of it."""
         self._guard.forget(symbol)
-        self._together.forget(symbol)
+        self._correlations.forget(symbol)
+        self._groups.clear()
         for bar, spread in self._symbols[symbol].bars:
             self._guard.fold(bar, spread)
-            self._together.take(bar)
+            self._correlations.fold(bar)
 
     def last_close_ms(self, symbol: str) -> int | None:
         """Close of the last bar that the guard was fed, ms; None where there was none."""
@@ -224,7 +218,7 @@ class MarketBook:
         as_of: list[tuple[Fact, Instant]] = []
         last = known.bars[-1][0] if known.bars else None
         regime = self._guard.regime(symbol)
-        if last is not None:
+        if last is not None and min((last.close_time_ms + 1) * _MS, last.received) <= now:
             as_of.append((Fact.BARS, min(now, _bars_as_of(last, regime))))
         marked, quoted, ruled = known.marked, known.quoted, known.ruled
         funded = marked is not None and marked.funding_rate is not None
@@ -234,7 +228,7 @@ class MarketBook:
             as_of.append((Fact.BOOK, known.book.as_of(frozen)))
         if funded:
             as_of.append((Fact.FUNDING, known.mark.as_of(frozen)))
-        if ruled is not None:
+        if ruled is not None and min(ruled.at, ruled.received) <= now:
             as_of.append((Fact.FILTERS, min(now, ruled.due)))
         return MarketState(
             symbol=symbol,
@@ -258,7 +252,7 @@ class MarketBook:
             regime=regime.label.value if last else None,
             regime_confidence=regime.confidence if last else None,
             volatility=regime.volatility if last else None,
-            correlated=self._together.group(symbol) if last else None,
+            correlated=self._group(symbol, now) if last else None,
         )
 
     def _known(self, symbol: str) -> _Symbol | None:
@@ -271,7 +265,30 @@ class MarketBook:
                 self.counts["more symbols than are followed"] += 1
                 return None
             known = self._symbols[symbol] = _Symbol(symbol, _most_bars(self._thresholds(symbol), 0))
+            self._remember_closes()
         return known
+
+    def _remember_closes(self) -> None:
+        """Keep closes for as long as the longest window, and begin anew on the kept bars where that is another now."""
+        windows = [self._thresholds(name).correlation_window for name in ("", *self._symbols)]
+        closes = Correlations(self._thresholds("").sample, max(windows))
+        if (closes.step_ms, closes.steps) == (self._correlations.step_ms, self._correlations.steps):
+            return
+        self._correlations = closes
+        for known in self._symbols.values():
+            for bar, _ in known.bars:
+                closes.fold(bar)
+
+    def _group(self, symbol: str, now: Instant) -> tuple[str, ...]:
+        """The other symbols that move together with ``symbol``, by name, of those of which a bar is known."""
+        step = (now // _MS + 1) // self._correlations.step_ms
+        found = self._groups.get(symbol)
+        if found is None or found[0] != step:
+            own = self._thresholds(symbol)
+            others = [name for name in self.symbols if self._symbols[name].bars]
+            group = self._correlations.together(symbol, others, own.correlation_window, own.correlation, now // _MS)
+            found = self._groups[symbol] = step, group
+        return found[1]
 
     def _trade(self, known: _Symbol, seen: Traded, at: Instant) -> None:
         if known.minutes is not None:
@@ -311,7 +328,8 @@ class MarketBook:
         self._guard.fold(bar, spread)
         if last is None or bar.open_time_ms > last.close_time_ms:
             known.bars.append((bar, spread))
-            self._together.take(bar)
+            if self._correlations.fold(bar) or last is None:
+                self._groups.clear()
 
 
 def lengths(thresholds: Thresholds) -> tuple[float, ...]:
@@ -323,9 +341,10 @@ def lengths(thresholds: Thresholds) -> tuple[float, ...]:
 
 
 def history_ms(thresholds: Thresholds) -> int:
-    """How far back a guard with these thresholds looks, in ms."""
-    longest = max(thresholds.window, thresholds.range_window, thresholds.trend_window) + 1
-    return max(longest * thresholds.sample, thresholds.warm_up)
+    """How far back is looked by these thresholds, in ms."""
+    windows = (thresholds.window, thresholds.range_window, thresholds.trend_window)
+    longest = max(*(window * thresholds.sample for window in windows), thresholds.correlation_window)
+    return max(longest + thresholds.sample, thresholds.warm_up)
 
 
 def _most_bars(thresholds: Thresholds, interval: int) -> int:

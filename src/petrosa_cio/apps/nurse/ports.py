@@ -191,4 +191,4 @@ class Accounts(Protocol):
         """Hear of an order that was promoted."""
 
     def due(self, now: Instant) -> Sequence[Happening]:
-        """What happened up to ``now`` and was not given yet."""
+        """What happened up to ``now`` and was not given yet. What a stream has stored has happened, by any clock."""

@@ -1,4 +1,4 @@
-"""The thresholds of the regime guard, as numbers: what the ``regime_*`` parameters of a policy come to."""
+"""The thresholds by which bars are read, as numbers: what the ``regime_*`` and ``correlation_*`` parameters come to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from petrosa_cio.apps.nurse.policy import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -26,7 +27,7 @@ class Band(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """Every threshold of the guard for one symbol. Durations in ms; the parameters say what each number means."""
+    """Every threshold for one symbol. Durations in ms; the parameters say what each number means."""
 
     decay: float
     decay_step: int
@@ -63,6 +64,10 @@ class Thresholds(NamedTuple):
     breakout: float
     choppy_volatility: Band
     choppy_efficiency: Band
+    correlation_window: int
+    """Not the guard's: how far back it is looked which symbols move together, ms."""
+    correlation: Decimal
+    """Not the guard's: above it two symbols move together."""
 
 
 def thresholds_of(limits: Limits) -> Thresholds:
@@ -101,6 +106,8 @@ def thresholds_of(limits: Limits) -> Thresholds:
         breakout=number("breakout_volatility"),
         choppy_volatility=_band(number, "choppy_volatility"),
         choppy_efficiency=_band(number, "choppy_efficiency"),
+        correlation_window=round(limits.required_number("correlation_hours") * _HOUR_MS),
+        correlation=limits.required_number("correlation_threshold"),
     )
 
 

@@ -30,14 +30,13 @@ if TYPE_CHECKING:
 
     from petrosa_cio.apps.nurse.facts import Instant
     from petrosa_cio.apps.nurse.observations import Ruled
-    from petrosa_cio.apps.nurse.policy import Limits, Policy
+    from petrosa_cio.apps.nurse.policy import Policy
     from petrosa_cio.apps.nurse.regime import Regime
     from petrosa_cio.core.exchange.funding import FundingTable
     from petrosa_cio.core.exchange.recording import KlineTable
 
 _MS = 1_000_000
 _HOUR_MS = 3_600_000
-_MINUTE_MS = 60_000
 
 
 class RecordedMarket:
@@ -59,10 +58,9 @@ class RecordedMarket:
         self._bars = bars
         self._policy = policy
         self._funding = funding
-        everywhere = self._limits("")
-        step = everywhere.required_number("regime_sample_minutes") * _MINUTE_MS
-        self._step_ms, self._keep_ms = round(step), round(policy.longest("correlation_hours") * _HOUR_MS)
         self._thresholds: dict[str, Thresholds] = {}
+        self._step_ms = self._thresholds_for("").sample
+        self._keep_ms = round(policy.longest("correlation_hours") * _HOUR_MS)
         self._asked_ms = 0
         self._begin()
 
@@ -127,14 +125,11 @@ class RecordedMarket:
         self._step = 0
         """The last step whose closes the correlations have."""
 
-    def _limits(self, symbol: str) -> Limits:
-        """What the policy says of a market: a strategy's own limits do not reach it."""
-        return self._policy.limits(symbol, "", None)
-
     def _thresholds_for(self, symbol: str) -> Thresholds:
+        """What the policy says of a market: a strategy's own limits do not reach it."""
         found = self._thresholds.get(symbol)
         if found is None:
-            found = self._thresholds[symbol] = thresholds_of(self._limits(symbol))
+            found = self._thresholds[symbol] = thresholds_of(self._policy.limits(symbol, "", None))
         return found
 
     def _regime(self, symbol: str, now_ms: int) -> Regime:
@@ -159,7 +154,5 @@ class RecordedMarket:
                     self._correlations.fold(bar)
         self._step = step
         known = [one for one in self._bars.symbols if self._bars.last_closed(one, now_ms) is not None]
-        limits = self._limits(symbol)
-        window_ms = round(limits.required_number("correlation_hours") * _HOUR_MS)
-        threshold = limits.required_number("correlation_threshold")
-        return self._correlations.together(symbol, known, window_ms, threshold, now_ms)
+        own = self._thresholds_for(symbol)
+        return self._correlations.together(symbol, known, own.correlation_window, own.correlation, now_ms)
