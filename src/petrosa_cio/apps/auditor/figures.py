@@ -21,7 +21,7 @@ from petrosa_cio.apps.nurse.facts import UNKNOWN
 from petrosa_cio.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from petrosa_cio.apps.auditor.outcomes import Shadow
 
@@ -207,10 +207,15 @@ def broken_down(shadows: Iterable[Shadow], breakdown: Breakdown) -> Mapping[str,
 
     :raises LedgerError: as `statement`.
     """
+    return {key: figures(part) for key, part in divided(shadows, breakdown).items()}
+
+
+def divided(shadows: Iterable[Shadow], breakdown: Breakdown) -> Mapping[str, Sequence[Shadow]]:
+    """Positions by the keys of ``breakdown``, in order of the keys: to estimate each part by itself."""
     groups: dict[str, list[Shadow]] = {}
     for shadow in shadows:
         groups.setdefault(_KEYS[breakdown](shadow), []).append(shadow)
-    return {key: figures(groups[key]) for key in sorted(groups)}
+    return {key: groups[key] for key in sorted(groups)}
 
 
 def is_blocked(shadow: Shadow) -> bool:
