@@ -17,7 +17,6 @@ from petrosa_cio.apps.nurse.accounting import Account
 from petrosa_cio.apps.nurse.liveness import CANARY_SYMBOL
 from petrosa_cio.apps.nurse.models import SECOND, Side, iso
 from petrosa_cio.bootstrap.following import follow_policy
-from petrosa_cio.bootstrap.recorded_facts import open_recorded
 from petrosa_cio.core import clock, logs
 from petrosa_cio.core.db.redis import RedisBoard, RedisServer
 from petrosa_cio.core.nats import heartbeat, subjects
@@ -130,6 +129,9 @@ async def run_gate(options: GateOptions) -> None:
 def _know_the_recording(terms: GateTerms, options: GateOptions) -> list[asyncio.Task[None]]:
     recording = options.recording
     if recording is not None and recording.klines:
+        # Only here: it brings pyarrow and with it NumPy, which a live gate has no use for.
+        from petrosa_cio.bootstrap.recorded_facts import open_recorded
+
         recorded = open_recorded(
             recording.klines,
             recording.funding,
