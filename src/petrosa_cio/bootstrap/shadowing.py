@@ -50,11 +50,13 @@ def shadows_of(records: Sequence[dict[str, Json]], klines: KlineTable, funding: 
     for one in read_funding(funding):
         if one.at_ms >= first:
             machine.settle(one)
-    last = 0
-    for bar in heapq.merge(*(_from(klines, symbol, first) for symbol in klines.symbols), key=_closed):
-        last = bar.close_time_ms
+    # What the machine is asked to say as of is the end of the recording, be there bars of interest or not.
+    last = max((klines.span(symbol)[1] for symbol in klines.symbols), default=0)
+    told = {content.get("symbol") for content in records}
+    symbols = [symbol for symbol in klines.symbols if symbol in told]
+    for bar in heapq.merge(*(_from(klines, symbol, first) for symbol in symbols), key=_closed):
         machine.bar(bar)
-        machine.advance(last * _MS)
+        machine.advance(bar.close_time_ms * _MS)
     machine.advance(max(last * _MS, _last_at(records)))
     order = {str(content.get("decision_id")): place for place, content in enumerate(records)}
     shadows = [entry.shadow for entry in machine.told()] + machine.standing()

@@ -1,8 +1,8 @@
 """Which shadow positions a decision opens, from its record alone: at what price, of what size, on which terms.
 
 The entry is taken from the executable side of the book that the decision was judged on, else from its mark and half the
-last spread that was known (none, where none ever was), else from the open of the next bar, and where that bar is missing
-from the intent's own price. Facts that were stale or unsound at the decision are none.
+last spread that was known (none, where none ever was), else from the open of the next bar, and where that bar is
+missing from the intent's own price. Facts that were stale or unsound at the decision are none.
 """
 
 from __future__ import annotations

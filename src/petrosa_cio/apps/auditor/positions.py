@@ -63,7 +63,8 @@ class Position(msgspec.Struct, frozen=True):
     leverage: Decimal | None
     """None: not liquidated on its own (cross margin)."""
     maintenance: Decimal = ZERO
-    """Rate of its bracket, as a fraction of notional; 0 where brackets are not known: it ends when its margin is gone."""
+    """Rate of its bracket, as a fraction of notional; 0 where brackets are not known: it ends when its margin is
+    gone."""
     deduction: Decimal = ZERO
     stop: Decimal | None = None
     target: Decimal | None = None

@@ -313,10 +313,12 @@ class ShadowMachine:
                 return
 
     def _decided(self, content: dict[str, object], at: Instant) -> None:
+        if content.get("action") not in ("buy", "sell", "close"):
+            return
         strategy, symbol = str(content.get("strategy_id")), str(content.get("symbol"))
         side, verdict = _SIDES.get(str(content.get("action"))), VerdictKind(str(content.get("verdict")))
         intent = intent_of(content)
-        if intent is None or intent.action == "hold":
+        if intent is None:
             return
         self._leave(strategy, symbol, None if side is None else _OTHER[side], at, promoted=verdict.promotes)
         if side is None:
@@ -345,7 +347,7 @@ class ShadowMachine:
 
     def _open(self, content: Mapping[str, object], limits: Limits, found: Iterable[Position], at: Instant) -> None:
         for position in found:
-            same = [track for track in self._of(position) if not track.position.over]
+            same = [track for track in self._of(position) if track.position.leaving_ms is None]
             place = (position.strategy_id, position.symbol, position.side)
             cooldown = round(limits.required_number("shadow_cooldown_minutes") * 60 * SECOND)
             episode = self._episodes.of(place, position.decision_id, at, cooldown, is_open=bool(same))
@@ -359,9 +361,10 @@ class ShadowMachine:
             self._quiet[position.key] = quiet_of(track)
 
     def _of(self, position: Position) -> Iterator[Track]:
+        """What of the same strategy, symbol and side has not ended."""
         for track in self._tracks.get(position.symbol, {}).values():
             other = track.position
-            if (other.strategy_id, other.side) == (position.strategy_id, position.side):
+            if (other.strategy_id, other.side) == (position.strategy_id, position.side) and not other.over:
                 yield track
 
     def _repeated(

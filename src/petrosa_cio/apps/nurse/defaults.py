@@ -49,7 +49,18 @@ def by_name(*tables: Iterable[Parameter]) -> Mapping[str, Parameter]:
 
 
 PARAMETERS: Mapping[str, Parameter] = by_name(
-    FRESHNESS, SCOPE, PROTECTION, MARKET, REGIME, CORRELATION, SIZING, LIMITS, LOSSES, CONFLICTS, EXECUTION, CHANGE,
+    FRESHNESS,
+    SCOPE,
+    PROTECTION,
+    MARKET,
+    REGIME,
+    CORRELATION,
+    SIZING,
+    LIMITS,
+    LOSSES,
+    CONFLICTS,
+    EXECUTION,
+    CHANGE,
     SHADOW,
 )
 """Every parameter by name, grouped by subject in about the order in which the controls are checked."""
