@@ -349,6 +349,19 @@ def test_a_late_bar_that_changes_nothing_amends_nothing_else() -> None:
     assert (machine.told(), machine.unused) == ([], 2)
 
 
+def test_a_position_that_late_bars_show_to_be_open_goes_on() -> None:
+    """One that was unavailable is amended to open once the hole is no longer than a day, and later to how it ended."""
+    bars = candles(*[STILL] * 101, (100.0, 111.0, 100.0, 110.0))
+    machine = machine_of([*bars[:2], bars[101]], [decision(0)], shadow_max_holding_hours=48)
+    for bar in [*bars[2:101], bars[102]]:
+        machine.bar(bar)
+        machine.advance(bar.close_time_ms * MS)
+    told = machine.told()
+    assert [(one.number, one.amends) for one in told] == [(1, None), (2, 1), (3, 2)]
+    assert [one.shadow.outcome for one in told] == [Outcome.UNAVAILABLE, Outcome.OPEN, Outcome.TARGET]
+    assert [one.shadow.data_gap for one in told] == [True, True, False]
+
+
 def test_without_a_market_nothing_is_guessed() -> None:
     """After a day without bars a position is unavailable, before or after the next bar, and has no figures."""
     bars = candles(*[STILL] * 102)

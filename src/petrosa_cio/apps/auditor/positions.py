@@ -110,7 +110,7 @@ class Position(msgspec.Struct, frozen=True):
         """Price at which its margin is gone; what is beyond is not its loss."""
         if self.entry is None or self.leverage is None:
             return None
-        return self.entry * (_ONE - self.sign / self.leverage)
+        return (self.entry * (_ONE - self.sign / self.leverage)).quantize(MONEY)
 
     @property
     def liquidation(self) -> Decimal | None:
@@ -125,25 +125,35 @@ class Position(msgspec.Struct, frozen=True):
         cost = self.quantity * self.entry
         kept = cost - self.sign * (cost / self.leverage + self.deduction)
         price = kept / (self.quantity * (_ONE - self.sign * self.maintenance))
-        return max(price, gone) if self.side is Side.LONG else min(price, gone)
+        return (max(price, gone) if self.side is Side.LONG else min(price, gone)).quantize(MONEY)
 
     def gross_at(self, price: Decimal) -> Decimal:
         """What the market's move makes of it at ``price``; of a position that was entered."""
         entry = ZERO if self.entry is None else self.entry
-        return (self.sign * (price - entry) * self.quantity).quantize(MONEY)
+        return _money(self.sign * (price - entry) * self.quantity)
 
     def fees_at(self, price: Decimal) -> Decimal:
         """Fees and slippage of entry and exit."""
         entry = ZERO if self.entry is None else self.entry
-        return (self.quantity * (entry + price) * self.cost_rate).quantize(MONEY)
+        return _money(self.quantity * (entry + price) * self.cost_rate)
 
     def paid_at(self, price: Decimal, rate: Decimal) -> Decimal:
         """What one settlement of funding brings at that price; negative where it is paid."""
-        return (-self.sign * self.quantity * price * rate).quantize(MONEY)
+        return _money(-self.sign * self.quantity * price * rate)
 
     def exit(self, outcome: Outcome, price: Decimal, at_ms: int, more: Decimal = ZERO) -> Exit:
         """An end at ``price``; ``more`` is funding that only this end receives."""
         return Exit(outcome, price, at_ms, self.gross_at(price), self.fees_at(price), self.funding + more)
+
+
+def text_of(figure: Decimal) -> str:
+    """A figure as plain digits, never with an exponent; it reads back to the same."""
+    return f"{figure:f}"
+
+
+def _money(amount: Decimal) -> Decimal:
+    # Adding zero makes nothing of a negative nothing.
+    return amount.quantize(MONEY) + ZERO
 
 
 def with_ends(position: Position, ends: tuple[Exit, ...], *, over: bool) -> Position:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.auditor.outcomes import Outcome, PriceSource, Shadow, Tracked
-from petrosa_cio.apps.auditor.positions import ZERO
+from petrosa_cio.apps.auditor.positions import ZERO, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,11 +42,11 @@ class Savings:
         """As JSON, money as decimal text."""
         return {
             "ended": self.ended,
-            "avoided_loss": str(self.avoided_loss),
-            "missed_gain": str(self.missed_gain),
-            "net_savings": str(self.net),
-            "costs_avoided": str(self.costs_avoided),
-            "move_avoided": str(self.move_avoided),
+            "avoided_loss": text_of(self.avoided_loss),
+            "missed_gain": text_of(self.missed_gain),
+            "net_savings": text_of(self.net),
+            "costs_avoided": text_of(self.costs_avoided),
+            "move_avoided": text_of(self.move_avoided),
         }
 
 
@@ -99,11 +99,11 @@ def shadow_summary(shadows: Iterable[Shadow]) -> dict[str, Json]:
         "episodes": len({one.episode for one in found}),
         "by_tracked": {word.value: sum(one.tracked is word for one in found) for word in Tracked},
         "outcomes": {"blocked": _outcomes(blocked), "promoted": _outcomes(promoted)},
-        "paper_all": str(total(found)),
-        "promoted": str(total(promoted)),
-        "blocked": str(total(blocked)),
+        "paper_all": text_of(total(found)),
+        "promoted": text_of(total(promoted)),
+        "blocked": text_of(total(blocked)),
         **savings_of(found).content(),
-        "open": {"blocked": str(_open(blocked)), "promoted": str(_open(promoted))},
+        "open": {"blocked": text_of(_open(blocked)), "promoted": text_of(_open(promoted))},
         "ambiguous": ambiguous,
         "ambiguous_share": round(ambiguous / len(ended), 6) if ended else None,
         "data_gaps": sum(one.data_gap for one in found),

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from petrosa_cio.apps.auditor.accumulation import equity_of, may_accumulate
 from petrosa_cio.apps.auditor.barriers import LONGEST_HOLE_MS, Candle, Settlement, candle_of
 from petrosa_cio.apps.auditor.episodes import Episode, Episodes, Place
 from petrosa_cio.apps.auditor.openings import intent_of, openings, sound_facts, spread_of
 from petrosa_cio.apps.auditor.outcomes import Tracked
-from petrosa_cio.apps.auditor.positions import ZERO, Key
 from petrosa_cio.apps.auditor.shadow_record import shadow_content, shadow_made, shadow_of
 from petrosa_cio.apps.auditor.tracks import AMENDABLE_MS, Quiet, Step, Track, quiet_of
 from petrosa_cio.apps.nurse.bars import is_sound
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from petrosa_cio.apps.auditor.outcomes import Shadow
-    from petrosa_cio.apps.auditor.positions import Position
+    from petrosa_cio.apps.auditor.positions import Key, Position
     from petrosa_cio.apps.nurse.bars import Bar
     from petrosa_cio.apps.nurse.models import Instant, Json
     from petrosa_cio.apps.nurse.policy import Limits, Policy
@@ -244,18 +244,18 @@ class ShadowMachine:
 
     def _late(self, candle: Candle) -> None:
         """A bar from before the last one: for those that missed it, it was there."""
-        used = False
-        for track in [*self._tracks.get(candle.symbol, {}).values(), *self._amendable.get(candle.symbol, ())]:
-            if not track.takes(candle):
-                continue
-            used, before = True, self._made(track)
+        going = [one for one in self._tracks.get(candle.symbol, {}).values() if one.takes(candle)]
+        ended = [one for one in self._amendable.get(candle.symbol, ()) if one.takes(candle)]
+        for track in going:
             track.amend(candle)
-            if track.entry == 0:
-                self._after(track)
-            elif self._made(track) != before:
+            self._after(track)
+        for track in ended:
+            before = self._made(track)
+            track.amend(candle)
+            if self._made(track) != before:
                 self._tell(track)
                 self._reopen(track)
-        self.unused += not used
+        self.unused += not (going or ended)
 
     def _reopen(self, track: Track) -> None:
         """An ended position that, as late bars show, has not ended goes on."""
@@ -351,7 +351,7 @@ class ShadowMachine:
             place = (position.strategy_id, position.symbol, position.side)
             cooldown = round(limits.required_number("shadow_cooldown_minutes") * 60 * SECOND)
             episode = self._episodes.of(place, position.decision_id, at, cooldown, is_open=bool(same))
-            repeated = self._repeated(position, same, content, limits, at)
+            repeated = self._repeated(position, same, content, limits)
             if repeated is not None:
                 repeated.repeats += 1
                 continue
@@ -368,7 +368,7 @@ class ShadowMachine:
                 yield track
 
     def _repeated(
-        self, position: Position, same: list[Track], content: Mapping[str, object], limits: Limits, at: Instant
+        self, position: Position, same: list[Track], content: Mapping[str, object], limits: Limits
     ) -> Track | None:
         """The position that this one only repeats; None where it opens one of its own."""
         if position.tracked is Tracked.PROMOTED:
@@ -377,46 +377,14 @@ class ShadowMachine:
         held = [track for track in same if twice or track.position.tracked is not Tracked.PROMOTED]
         # The two parts of one decision do not repeat one another.
         held = [track for track in held if track.position.decision_id != position.decision_id]
-        if not held or (not twice and self._may_accumulate(position, held, content, limits, at)):
+        if not held:
+            return None
+        everything = (track.position for tracks in self._tracks.values() for track in tracks.values())
+        shadows = [one for one in everything if one.tracked is not Tracked.PROMOTED and not one.over]
+        before = [track.position for track in held]
+        if not twice and may_accumulate(position, before, shadows, limits, equity_of(content)):
             return None
         return held[-1]
-
-    def _may_accumulate(
-        self, position: Position, held: list[Track], content: Mapping[str, object], limits: Limits, at: Instant
-    ) -> bool:
-        most, pause = limits.number("max_accumulations"), limits.number("accumulation_cooldown_seconds")
-        if most is None or len(held) >= most:
-            return False
-        if pause is not None and Decimal(at - held[-1].position.decided_at) < pause * SECOND:
-            return False
-        shadows = [
-            track.position
-            for tracks in self._tracks.values()
-            for track in tracks.values()
-            if track.position.tracked is not Tracked.PROMOTED and not track.position.over
-        ]
-        if len({(one.symbol, one.side) for one in shadows}) > limits.required_number("max_concurrent_positions"):
-            return False
-        equity = _equity(content)
-        if equity is None:
-            return False
-        whole = [*shadows, position]
-        here = [one for one in whole if one.symbol == position.symbol]
-        return (
-            _notional(whole) <= limits.required_number("max_portfolio_exposure_pct") * equity
-            and _notional(here) <= limits.required_number("max_symbol_exposure_pct") * equity
-        )
-
-
-def _notional(positions: Iterable[Position]) -> Decimal:
-    return sum((one.quantity * (one.entry or one.price) for one in positions), ZERO)
-
-
-def _equity(content: Mapping[str, object]) -> Decimal | None:
-    account = content.get("account")
-    told = account.get("equity") if isinstance(account, dict) else None
-    equity = None if told is None else Decimal(str(told))
-    return equity if equity is not None and equity.is_finite() and equity > ZERO else None
 
 
 def _apart(

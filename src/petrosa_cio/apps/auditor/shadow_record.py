@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from petrosa_cio.apps.auditor.outcomes import Outcome, PriceSource, Shadow, Tracked
-from petrosa_cio.apps.auditor.positions import ZERO, Exit, Position
+from petrosa_cio.apps.auditor.positions import ZERO, Exit, Position, text_of
 from petrosa_cio.apps.nurse.facts import Side
 from petrosa_cio.apps.nurse.models import iso, parse_instant
 
@@ -34,7 +34,7 @@ def shadow_content(shadow: Shadow) -> dict[str, Json]:
         "decided_at": iso(shadow.decided_at),
         "outcome": shadow.outcome.value,
         "price_source": shadow.price_source.value,
-        "quantity": str(shadow.quantity),
+        "quantity": text_of(shadow.quantity),
         "opened_at": None if shadow.opened_at is None else iso(shadow.opened_at),
         "closed_at": None if shadow.closed_at is None else iso(shadow.closed_at),
         **{name: _text(getattr(shadow, name)) for name in _FIGURES},
@@ -74,7 +74,7 @@ def shadow_of(content: Mapping[str, Json]) -> Shadow:
 
 
 def _text(figure: Decimal | None) -> str | None:
-    return None if figure is None else str(figure)
+    return None if figure is None else text_of(figure)
 
 
 def _figure(value: Json) -> Decimal | None:
