@@ -17,6 +17,7 @@ from petrosa_cio.apps.nurse.ports import StoreCursor
 from petrosa_cio.bootstrap.gate import Recording
 from petrosa_cio.bootstrap.house import Wiring, start_book, until_judging
 from petrosa_cio.bootstrap.policies import REPLAY, load
+from petrosa_cio.bootstrap.shadowing import SHADOW_FILE, write_shadows
 from petrosa_cio.bootstrap.stores import STORE_FILE
 from petrosa_cio.core import logs
 from petrosa_cio.core.db.sqlite import SqliteStore
@@ -157,6 +158,8 @@ async def run_replay(options: ReplayOptions, progress: Callable[[int, int], None
         summary["seconds"] = round(time.perf_counter() - started, 3)
         summary["restarts"] = {child.name: child.restarts for child in supervisor.children}
     shutil.rmtree(work / "nats" / "jetstream", ignore_errors=True)
+    if klines is not None:
+        summary["shadow"] = await write_shadows(options.out / STORE_FILE, BOOK, klines, options.funding, options.out)
     (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
@@ -201,7 +204,7 @@ def _clear(out: Path, work: Path) -> None:
         msg = f"--out: {out}: {error.strerror}"
         raise SettingsError(msg) from error
     shutil.rmtree(work, ignore_errors=True)
-    for name in ("summary.json", "decisions.jsonl", STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm"):
+    for name in ("summary.json", "decisions.jsonl", SHADOW_FILE, STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm"):
         (out / name).unlink(missing_ok=True)
 
 

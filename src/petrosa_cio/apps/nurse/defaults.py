@@ -26,6 +26,7 @@ from petrosa_cio.apps.nurse.parameters.parameter import Engine
 from petrosa_cio.apps.nurse.parameters.protection import PROTECTION
 from petrosa_cio.apps.nurse.parameters.regime import REGIME
 from petrosa_cio.apps.nurse.parameters.scope import SCOPE
+from petrosa_cio.apps.nurse.parameters.shadow import SHADOW
 from petrosa_cio.apps.nurse.parameters.sizing import SIZING
 
 if TYPE_CHECKING:
@@ -48,7 +49,19 @@ def by_name(*tables: Iterable[Parameter]) -> Mapping[str, Parameter]:
 
 
 PARAMETERS: Mapping[str, Parameter] = by_name(
-    FRESHNESS, SCOPE, PROTECTION, MARKET, REGIME, CORRELATION, SIZING, LIMITS, LOSSES, CONFLICTS, EXECUTION, CHANGE
+    FRESHNESS,
+    SCOPE,
+    PROTECTION,
+    MARKET,
+    REGIME,
+    CORRELATION,
+    SIZING,
+    LIMITS,
+    LOSSES,
+    CONFLICTS,
+    EXECUTION,
+    CHANGE,
+    SHADOW,
 )
 """Every parameter by name, grouped by subject in about the order in which the controls are checked."""
 
