@@ -140,6 +140,7 @@ async def test_a_recovery_that_reads_one_day_knows_what_is_older(
 ) -> None:
     """Two days later the position, the peak and a latch are known, though their records are not read any more."""
     monkeypatch.setattr("petrosa_cio.core.nats.recovery.SHORT_LEDGER", 1)
+    monkeypatch.setattr("petrosa_cio.core.nats.judging.FEW_RECORDS", 0)
     ahead = 2 * DAY
     limits = rules(max_drawdown_pct=0.2)
     async with running_gate(nats_server.url, limits, origin=ORIGIN) as gate:
