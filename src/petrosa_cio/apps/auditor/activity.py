@@ -80,7 +80,7 @@ class PolicyPeriod:
     changed: tuple[str, ...]
     """Settings that differ from the policy before it; empty for the first."""
     within: bool
-    """Whether it came into force within the window, and not before."""
+    """Whether it took the place of another within the window."""
     verdicts: Mapping[str, int]
     figures: Figures
 
@@ -174,7 +174,7 @@ def _period(
 ) -> PolicyPeriod:
     policy = policies[place - 1] if place else None
     changed = tuple(_changed(policies[place - 2].content, policies[place - 1].content)) if place > 1 else ()
-    within = policy is not None and policy.at is not None and policy.at >= since
+    within = place > 1 and policy is not None and policy.at is not None and policy.at >= since
     return PolicyPeriod(policy, changed, within, dict(sorted(verdicts.items())), figures(closed))
 
 

@@ -38,7 +38,8 @@ def sureness(report: Report) -> str:
     """How sure net savings of the window are, without a full stop."""
     interval, episodes = report.estimate.interval, report.estimate.episodes
     if interval is not None:
-        return f"95 % interval {cents(interval.low)} to {cents(interval.high)}, {episodes} episodes"
+        zero = ", zero within it" if interval.low <= 0 <= interval.high else ""
+        return f"95 % interval {cents(interval.low)} to {cents(interval.high)}{zero}, {episodes} episodes"
     if report.estimate.worst is None or report.estimate.best is None:
         return "Nothing that was blocked has come to an end, so there is no interval"
     low, high = cents(report.estimate.worst), cents(report.estimate.best)
