@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from petrosa_cio.apps.auditor.report import report_of
 from petrosa_cio.apps.auditor.report_ledger import LedgerReading
 from petrosa_cio.apps.auditor.shadow_record import shadow_of
+from petrosa_cio.apps.nurse.models import iso
 from petrosa_cio.bootstrap.shadowing import SHADOW_FILE
 from petrosa_cio.bootstrap.stores import STORE_FILE
 from petrosa_cio.core.db.sqlite import SqliteStore
-from petrosa_cio.errors import NotFound, RecordingError
+from petrosa_cio.errors import NotFound, RecordingError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,9 @@ _INSTANT = 1_000
 async def report_on(directory: Path, book: str, since: Instant | None = None, until: Instant | None = None) -> Report:
     """The report of ``[since, until)``; without one of them, from the first that the ledger holds, or to the last.
 
-    Raises NotFound where the directory holds no shadow ledger, or the store nothing of ``book``; RecordingError naming
-    the line for a shadow ledger that cannot be believed; StoreError and LedgerError for the rest.
+    Raises NotFound where the directory holds no shadow ledger, or the store nothing of ``book``; SettingsError where
+    the window ends before it begins; RecordingError naming the line for a shadow ledger that cannot be believed;
+    StoreError and LedgerError for the rest.
     """
     path = directory / SHADOW_FILE
     if not (directory / STORE_FILE).exists():
@@ -49,7 +51,11 @@ async def report_on(directory: Path, book: str, since: Instant | None = None, un
         msg = f"the store in {directory} holds nothing of book {book!r} to report on"
         raise NotFound(msg)
     begin = span[0] if since is None else since
-    return report_of(reading, _shadows(path), begin, max(begin, span[1] + _INSTANT) if until is None else until)
+    end = span[1] + _INSTANT if until is None else until
+    if begin >= end:
+        msg = f"{iso(begin)} is not before {iso(end)}: the ledger goes from {iso(span[0])} to {iso(span[1])}"
+        raise SettingsError(msg)
+    return report_of(reading, _shadows(path), begin, end)
 
 
 async def _read(store: Path, book: str) -> LedgerReading:

@@ -67,8 +67,8 @@ svg{{display:block;width:100%;height:auto}}
 svg text{{font-size:11px;fill:var(--text)}}
 .axis{{stroke:var(--line)}}
 polyline{{fill:none;stroke-width:2}}
-polyline.with,.key.with{{stroke:var(--with)}}
-polyline.without,.key.without{{stroke:var(--without);stroke-dasharray:5 4}}
+polyline.with{{stroke:var(--with)}}
+polyline.without{{stroke:var(--without);stroke-dasharray:5 4}}
 rect.avoided{{fill:var(--with)}}
 rect.missed{{fill:var(--ground);stroke:var(--without);stroke-width:1.5}}
 @media print{{body{{max-width:none;padding:0;font-size:10pt}}.wide{{overflow:visible}}

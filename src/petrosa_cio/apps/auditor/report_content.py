@@ -50,8 +50,8 @@ def report_content(report: Report) -> dict[str, Json]:
         "against_chance": None if report.chance is None else _chance(report.chance),
         "equity": _curve(report.curve),
         "savings": _savings(report.statement),
-        "rules": [_rule(one) for one in report.rules],
         "strategies": [_fatigue(one) for one in report.strategies],
+        "rules": [_rule(one) for one in report.rules],
         "policies": [_policy(one) for one in report.policies],
         "red_lines": [_turn(one) for one in report.turns],
         "gate": {
