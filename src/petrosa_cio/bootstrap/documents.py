@@ -1,4 +1,4 @@
-"""The documents that are generated from the code: reasons, parameters, settings.
+"""The documents that are generated from the code: reasons, parameters, settings, the schema of a report.
 
 ``python -m petrosa_cio.bootstrap.documents docs`` writes them; a house test holds the committed files to what the code
 says now.
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from petrosa_cio.apps.auditor.report_schema import report_schema
 from petrosa_cio.apps.nurse.controls.table import TABLE
 from petrosa_cio.apps.nurse.defaults import PARAMETERS
 from petrosa_cio.apps.nurse.parameters.parameter import Loosening
@@ -107,10 +108,16 @@ def settings_markdown() -> str:
     return _document(_SETTINGS_HEAD, _table(("Variable", "Default", "Meaning"), rows))
 
 
+def report_schema_json() -> str:
+    """The JSON Schema of a report in JSON."""
+    return json.dumps(report_schema(), indent=2) + "\n"
+
+
 DOCUMENTS = {
     "reasons.md": reasons_markdown,
     "parameters.md": parameters_markdown,
     "settings.md": settings_markdown,
+    "report.schema.json": report_schema_json,
 }
 """Name of each generated file in the directory of documents, and what writes it."""
 

@@ -17,6 +17,7 @@ from petrosa_cio.apps.nurse.ports import StoreCursor
 from petrosa_cio.bootstrap.gate import Recording
 from petrosa_cio.bootstrap.house import Wiring, start_book, until_judging
 from petrosa_cio.bootstrap.policies import REPLAY, load
+from petrosa_cio.bootstrap.reporting import REPORT_FILES
 from petrosa_cio.bootstrap.shadowing import SHADOW_FILE, write_shadows
 from petrosa_cio.bootstrap.stores import STORE_FILE
 from petrosa_cio.core import logs
@@ -204,7 +205,8 @@ def _clear(out: Path, work: Path) -> None:
         msg = f"--out: {out}: {error.strerror}"
         raise SettingsError(msg) from error
     shutil.rmtree(work, ignore_errors=True)
-    for name in ("summary.json", "decisions.jsonl", SHADOW_FILE, STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm"):
+    stored = (STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm")
+    for name in ("summary.json", "decisions.jsonl", SHADOW_FILE, *REPORT_FILES, *stored):
         (out / name).unlink(missing_ok=True)
 
 

@@ -38,6 +38,7 @@ from petrosa_cio.cli.options import (
 )
 from petrosa_cio.cli.probe import probe
 from petrosa_cio.cli.processes import feeds, gate, projector, samples, steward
+from petrosa_cio.cli.report import report, write_report
 from petrosa_cio.cli.state import latch, state
 from petrosa_cio.errors import (
     BusError,
@@ -74,6 +75,7 @@ app.add_typer(state, name="state")
 app.add_typer(latch, name="latch")
 app.command()(probe)
 app.command()(audit_pnl)
+app.command()(report)
 
 
 def main() -> None:
@@ -203,7 +205,7 @@ def judge(policy: PolicyFile = None) -> None:
 @app.command()
 def replay(
     intents: Annotated[list[Path], typer.Option(help="Recorded intents, JSON lines (.gz); repeatable.")],
-    out: Annotated[Path, typer.Option(help="Directory for summary.json, decisions.jsonl and the store.")],
+    out: Annotated[Path, typer.Option(help="Directory for results, the report and the store.")],
     klines: Klines = None,
     funding: Funding = None,
     account: Equity = None,
@@ -228,6 +230,8 @@ def replay(
 
     run(work())
     screen.summary(found)
+    if options.klines:
+        write_report(options.out)
     if found["lost"] or found["duplicated"] or found["unpromised"] or found["decisions"] != found["intents"]:
         raise typer.Exit(NO)
 
