@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from harness import intent, run_cli
 
+from petrosa_cio.apps.auditor.figures import is_blocked
 from petrosa_cio.apps.auditor.outcomes import Outcome, Tracked
-from petrosa_cio.apps.auditor.savings import is_blocked, total
+from petrosa_cio.apps.auditor.savings import total
 from petrosa_cio.apps.auditor.shadow_record import shadow_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from builders_bars import T0, OneBar
 from builders_shadow import SYMBOL, Record, decision, machine_of, played, policy, shadows
 from builders_simulation import MS
+from petrosa_cio.apps.auditor.figures import is_blocked
 from petrosa_cio.apps.auditor.outcomes import Outcome, Tracked
-from petrosa_cio.apps.auditor.savings import first_reason, is_blocked, savings_by, savings_of, total
+from petrosa_cio.apps.auditor.savings import first_reason, savings_by, savings_of, total
 from petrosa_cio.apps.auditor.shadow import Entry, ShadowMachine
 from petrosa_cio.apps.auditor.shadow_record import shadow_content, shadow_of
 from petrosa_cio.apps.nurse.models import parse_instant
@@ -220,11 +221,11 @@ def test_nothing_is_lost_on_the_way(history: list[list[Event]]) -> None:
     whole = savings_of(found)
     blocked = [one for one in found if is_blocked(one)]
     assert total(found) == total(blocked) + total(one for one in found if not is_blocked(one))
-    assert whole.net == -total(blocked) == whole.costs_avoided + whole.move_avoided
+    assert whole.net_savings == -total(blocked) == whole.costs_avoided + whole.move_avoided
     for key in (first_reason, lambda one: one.strategy_id, lambda one: one.regime or "", lambda one: one.symbol):
         parts = savings_by(found, key).values()
-        assert sum(part.net for part in parts) == whole.net
-        assert sum(part.ended for part in parts) == whole.ended
+        assert sum(part.net_savings for part in parts) == whole.net_savings
+        assert sum(part.positions for part in parts) == whole.positions
     entries = sum(1 for one in history[0] if one.get("action") in ("buy", "sell"))  # type: ignore[union-attr]
     decided = {one.decision_id for one in found}
     assert len(decided) + sum(one.repeats for one in found) >= entries

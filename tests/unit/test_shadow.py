@@ -393,7 +393,7 @@ def test_figures_of_a_ledger() -> None:
     promoted = decision(0, verdict="approved", strategy="c")
     found = played(bars, blocked_win, blocked_loss, promoted)
     savings = savings_of(found)
-    assert (savings.missed_gain, savings.avoided_loss, savings.net) == (D("19.58"), D("10.39"), D("-9.19"))
+    assert (savings.missed_gain, savings.avoided_loss, savings.net_savings) == (D("19.58"), D("10.39"), D("-9.19"))
     assert (savings.costs_avoided, savings.move_avoided) == (D("0.81"), D("-10"))
     assert total(found) == D("28.77")  # 19.58 promoted, 9.19 blocked
 
