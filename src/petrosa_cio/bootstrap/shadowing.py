@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHADOW_FILE = "shadow.jsonl"
 
 _MS = 1_000_000
+_WHY = frozenset({"observed", "unevaluated", "facts", "memory", "totals", "trace"})
 
 
 async def write_shadows(
@@ -84,9 +85,14 @@ def _last_at(records: Sequence[dict[str, Json]]) -> int:
     return max(_instants(records), default=0)
 
 
+def _lean(content: dict[str, Json]) -> dict[str, Json]:
+    """A record without the parts that say why: they are most of it, and the machine asks for none of them."""
+    return {name: value for name, value in content.items() if name not in _WHY}
+
+
 async def _records(store: Path, book: str) -> list[dict[str, Json]]:
     reading = SqliteStore(store, read_only=True)
     try:
-        return [record.decode(one.body) async for one in reading.records(book)]
+        return [_lean(record.decode(one.body)) async for one in reading.records(book)]
     finally:
         await reading.close()
