@@ -84,6 +84,11 @@ class Holdings:
         return self._cursor
 
     @property
+    def settled_at(self) -> Instant | None:
+        """Of when the last report was; None while fills are known that it does not hold."""
+        return None if self._report is None or self._ahead else self._report.as_of
+
+    @property
     def peak_at(self) -> Instant | None:
         """When the highest equity was reported."""
         return self._equity.peak_at
