@@ -224,10 +224,11 @@ DIPPED = [wanted(at(10), "buy", 100.0, 4.0), wanted(at(90), "buy", 100.0, 1.0), 
 
 @pytest.mark.parametrize(
     ("limits", "by", "blocked"),
-    [
+    [  # for the strategy 100.16 of the 899.84 that are left: 0.1113
         ({"max_drawdown_pct": 0.1}, {"TRADING_HALTED"}, [2, 3]),
         ({"max_daily_loss_pct": 0.1}, {"REDUCING_ONLY"}, [2]),
-        ({"max_drawdown_pct": 0.101, "max_daily_loss_pct": 0.101}, set(), []),
+        ({"max_strategy_drawdown_pct": 0.1}, {"STRATEGY_LATCHED"}, [2, 3]),
+        ({"max_drawdown_pct": 0.101, "max_daily_loss_pct": 0.101, "max_strategy_drawdown_pct": 0.112}, set(), []),
     ],
 )
 def test_a_red_line_crossed_between_two_intents_latches(

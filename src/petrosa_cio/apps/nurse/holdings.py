@@ -184,6 +184,11 @@ class Holdings:
             )
         return found
 
+    def account(self, now: Instant) -> Portfolio | None:
+        """What is known at ``now`` with the results of every strategy: what no intent asks for."""
+        portfolio = self.portfolio("", "", None, now)
+        return None if portfolio is None else replace(portfolio, strategies=self._results.of_all())
+
     def _filled(self, fill: Fill) -> None:
         """Count one fill, or the fee of one that was counted before."""
         self._held = None

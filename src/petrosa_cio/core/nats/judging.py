@@ -170,7 +170,7 @@ class Judging:
 
     def _crossed(self, now: Instant) -> tuple[Latch, ...]:
         """The latches that the account sets, now that something has happened to it."""
-        portfolio = self.folded.holdings.portfolio("", "", None, now)
+        portfolio = self.folded.holdings.account(now)
         if portfolio is None:
             return ()
         standing = self.folded.memory.standing
