@@ -354,9 +354,9 @@ def test_the_command_line_halts_shows_and_resumes(nats_server: NatsServer, tmp_p
 
 
 def test_a_command_needs_a_reason_and_somebody_who_leads(nats_server: NatsServer) -> None:
-    """A reason that is too short is exit 2; where no gate leads it is exit 4, and said to be unknown what happened."""
+    """A short reason is exit 2 and names the option; where no gate leads it is exit 4: unknown what happened."""
     where = ("--nats-url", nats_server.url)
     short = run_cli("state", "halt", *where, "--reason", "because")
-    assert (short.code, "why: must have 10 to 500 characters" in short.err) == (2, True)
+    assert (short.code, "--reason: must have 10 to 500 characters" in short.err) == (2, True)
     silent = run_cli("state", "halt", *where, "--reason", WHY)
     assert (silent.code, "no gate that leads book main answered within 2 s" in silent.err) == (4, True)

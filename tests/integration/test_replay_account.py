@@ -199,6 +199,51 @@ def test_a_loss_is_told_to_the_cent(tmp_path: Path, klines: Path) -> None:
     assert found.reasons(3)["DAILY_LOSS"]["day_start_equity"] == 1000
 
 
+@pytest.fixture(scope="module")
+def dipping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bars of two days: 100, but 75 from minute 20 to minute 59."""
+    path = tmp_path_factory.mktemp("dipping") / "bars.parquet"
+    closes = [75.0 if 20 <= minute < 60 else 100.0 for minute in range(MINUTES)]
+    opens = [100.0, *closes[:-1]]
+    table = {
+        "symbol": ["BTCUSDT"] * MINUTES,
+        "open_time": [int((DAY + timedelta(minutes=minute)).timestamp() * 1000) for minute in range(MINUTES)],
+        "open": opens,
+        "high": list(map(max, opens, closes)),
+        "low": list(map(min, opens, closes)),
+        "close": closes,
+        "volume": [10.0] * MINUTES,
+    }
+    pq.write_table(pa.table(table), path)
+    return path
+
+
+DIPPED = [wanted(at(10), "buy", 100.0, 4.0), wanted(at(90), "buy", 100.0, 1.0), wanted(at(1450), "buy", 100.0, 1.0)]
+"""4 at 100, of which 100 are lost at 75, and are back before anybody asks again: 10 % of 1,000, and fees of 0.16."""
+
+
+@pytest.mark.parametrize(
+    ("limits", "by", "blocked"),
+    [  # for the strategy 100.16 of the 899.84 that are left: 0.1113
+        ({"max_drawdown_pct": 0.1}, {"TRADING_HALTED"}, [2, 3]),
+        ({"max_daily_loss_pct": 0.1}, {"REDUCING_ONLY"}, [2]),
+        ({"max_strategy_drawdown_pct": 0.1}, {"STRATEGY_LATCHED"}, [2, 3]),
+        ({"max_drawdown_pct": 0.101, "max_daily_loss_pct": 0.101, "max_strategy_drawdown_pct": 0.112}, set(), []),
+    ],
+)
+def test_a_red_line_crossed_between_two_intents_latches(
+    tmp_path: Path, dipping: Path, limits: dict[str, Json], by: set[str], blocked: list[int]
+) -> None:
+    """What the account crossed while nobody asked holds entries back, though it has recovered when somebody does: as
+    long as the latch holds, a day's loss until midnight, a drawdown until it is lifted."""
+    found = replayed(tmp_path, dipping, DIPPED, **limits)
+    assert [number for number in range(1, 4) if found.decisions[number - 1]["verdict"] == "blocked"] == blocked
+    assert all(set(found.reasons(number)) == by for number in blocked)
+    for number in blocked:
+        (reason,) = found.reasons(number).values()
+        assert reason["since"] == at(30, 0).isoformat(timespec="microseconds")  # the quarter of an hour after the fall
+
+
 def test_limits_survive_a_killed_gate(tmp_path: Path, klines: Path) -> None:
     """A gate that is killed in a replay goes on with the same account: the chain ends in the same head."""
     many = [

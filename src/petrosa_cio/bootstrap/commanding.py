@@ -14,6 +14,9 @@ from petrosa_cio.errors import CommandRefused, NoLeader, SettingsError
 if TYPE_CHECKING:
     from petrosa_cio.apps.nurse.models import Json
 
+_OPTIONS = {"why": "--reason", "who": "--who", "code": "CODE", "strategy_id": "--strategy"}
+"""What people call the keys of a command: its options and argument on the command line."""
+
 ANSWER_SECONDS = 2.0
 """How long somebody who commands waits for the gate that leads."""
 
@@ -27,7 +30,7 @@ async def command(url: str, book: str, asked: dict[str, Json]) -> dict[str, Json
     data = json.dumps(asked).encode()
     known = decode(data)
     if isinstance(known, tuple):
-        raise SettingsError("; ".join(known))
+        raise SettingsError("; ".join(map(_as_people_say, known)))
     link = await Link.open(url, f"petrosa-cio command {os.getpid()}", patience=3)
     try:
         answer = await link.request(subjects.command_subject(subjects.check_book(book)), ANSWER_SECONDS, data)
@@ -44,3 +47,8 @@ async def command(url: str, book: str, asked: dict[str, Json]) -> dict[str, Json
         faults = found.get("faults")
         raise CommandRefused("; ".join(str(fault) for fault in faults) if isinstance(faults, list) else "refused")
     return found
+
+
+def _as_people_say(fault: str) -> str:
+    key, colon, rest = fault.partition(": ")
+    return f"{_OPTIONS.get(key, key)}{colon}{rest}"

@@ -84,6 +84,11 @@ class Holdings:
         return self._cursor
 
     @property
+    def settled_at(self) -> Instant | None:
+        """Of when the last report was; None while fills are known that it does not hold."""
+        return None if self._report is None or self._ahead else self._report.as_of
+
+    @property
     def peak_at(self) -> Instant | None:
         """When the highest equity was reported."""
         return self._equity.peak_at
@@ -178,6 +183,11 @@ class Holdings:
                 self._results.streaks(scopes_of(symbol, strategy_id, side), common.as_of),
             )
         return found
+
+    def account(self, now: Instant) -> Portfolio | None:
+        """What is known at ``now`` with the results of every strategy: what no intent asks for."""
+        portfolio = self.portfolio("", "", None, now)
+        return None if portfolio is None else replace(portfolio, strategies=self._results.of_all())
 
     def _filled(self, fill: Fill) -> None:
         """Count one fill, or the fee of one that was counted before."""

@@ -82,6 +82,10 @@ class Results:
         one = self._results.get(strategy_id)
         return () if one is None else (StrategyResult(strategy_id, one.realised + one.open, one.peak),)
 
+    def of_all(self) -> tuple[StrategyResult, ...]:
+        """The entry of every strategy that ever filled anything."""
+        return tuple(StrategyResult(name, one.realised + one.open, one.peak) for name, one in self._results.items())
+
     def streaks(self, scopes: Sequence[str], as_of: Instant) -> tuple[Streak, ...]:
         """The streaks of these scopes, no stop-out later than ``as_of``: a later one would read as unsound."""
         return tuple(

@@ -9,7 +9,7 @@ from petrosa_cio.apps.nurse import record
 from petrosa_cio.apps.nurse.controls.red_lines import crossed
 from petrosa_cio.apps.nurse.decision import content_of, decide, remember
 from petrosa_cio.apps.nurse.facts_text import FactsText
-from petrosa_cio.apps.nurse.happenings import Execution
+from petrosa_cio.apps.nurse.happenings import AccountReport, Execution
 from petrosa_cio.apps.nurse.happenings_record import execution_content, report_content
 from petrosa_cio.apps.nurse.latches import Standing, set_content
 from petrosa_cio.apps.nurse.models import Intent, iso, parse_instant
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from petrosa_cio.apps.nurse.decision import Content, Decision
-    from petrosa_cio.apps.nurse.happenings import AccountReport, Happening
+    from petrosa_cio.apps.nurse.happenings import Happening
     from petrosa_cio.apps.nurse.latches import Latch
     from petrosa_cio.apps.nurse.models import Instant, Portfolio, Receipt
     from petrosa_cio.core.nats.counters import GateCounters
@@ -103,10 +103,21 @@ class Judging:
                 content = self._folded(happening)
                 if content is not None:
                     await self._append(content)
+                if self.terms.event_clock and isinstance(happening, AccountReport):
+                    await self._look_back(happening.as_of)
             if happened:
                 await self._write_down(self._crossed(now))
         if not self.terms.event_clock and self.writer.position.since_snapshot >= SNAPSHOT_RECORDS:
             await self.snapshot()
+
+    async def _look_back(self, at: Instant) -> None:
+        """Latch what the account had crossed by the report of ``at``: a live gate would have looked then, while between
+        two intents of a recording hours go by in which it may have recovered.
+
+        A gate that was killed is told again what its ledger holds. It looks where that ends, as it would have then.
+        """
+        if self.folded.holdings.settled_at == at:
+            await self._write_down(self._crossed(at))
 
     async def begin(self) -> None:
         """Write the state down as a gate begins to lead, unless one did a moment ago: gates may take turns quickly."""
@@ -159,7 +170,7 @@ class Judging:
 
     def _crossed(self, now: Instant) -> tuple[Latch, ...]:
         """The latches that the account sets, now that something has happened to it."""
-        portfolio = self.folded.holdings.portfolio("", "", None, now)
+        portfolio = self.folded.holdings.account(now)
         if portfolio is None:
             return ()
         standing = self.folded.memory.standing
