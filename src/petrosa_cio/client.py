@@ -129,20 +129,32 @@ class Governance:
         async def ignore(_: Exception) -> None:
             """Whether there is a connection is asked where it matters."""
 
+        connecting = asyncio.create_task(
+            nats.connect(
+                [server.strip() for server in url.split(",")],
+                name="petrosa-cio client",
+                user_credentials=self._credentials,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,
+                connect_timeout=2,
+                pending_size=0,
+                error_cb=ignore,
+            )
+        )
+        unreached = f"cannot reach NATS within {CONNECT_SECONDS:g} s"
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                return await nats.connect(
-                    [server.strip() for server in url.split(",")],
-                    name="petrosa-cio client",
-                    user_credentials=self._credentials,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.1,
-                    connect_timeout=2,
-                    pending_size=0,
-                    error_cb=ignore,
-                )
+            await asyncio.wait({connecting}, timeout=CONNECT_SECONDS)
+            while not connecting.done():  # on Python 3.11 it can swallow a cancellation, and would try for ever
+                connecting.cancel()
+                await asyncio.wait({connecting}, timeout=0.1)
+        finally:
+            connecting.cancel()
+        if connecting.cancelled():
+            raise BusError(unreached)
+        try:
+            return connecting.result()
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
-            msg = f"cannot reach NATS within {CONNECT_SECONDS:g} s ({error!r})"
+            msg = f"{unreached} ({error!r})"
             raise BusError(msg) from error
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from petrosa_cio.core.nats.together import end, first_failure
+from petrosa_cio.core.nats.together import end, first_failure, within
 
 
 async def stubborn(swallowed: list[str]) -> None:
@@ -55,3 +55,27 @@ async def test_the_first_failure_ends_the_others_and_is_raised_plain() -> None:
         await asyncio.wait_for(first_failure(stubborn(swallowed), fail()), 5)
     assert len(swallowed) == 2
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_swallows_its_cancellation_takes_no_longer_than_it_may() -> None:
+    """`within` ends what goes on after a first cancellation, and says that the time is over."""
+    swallowed: list[str] = []
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(within(0.01, stubborn(swallowed)), 5)
+    assert len(swallowed) == 2
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_is_done_in_time_is_given_or_raised() -> None:
+    """`within` gives what its coroutine gives, and raises what it raises."""
+
+    async def found() -> int:
+        return 7
+
+    async def fail() -> int:
+        msg = "this one"
+        raise LookupError(msg)
+
+    assert await within(5, found()) == 7
+    with pytest.raises(LookupError, match="this one"):
+        await within(5, fail())

@@ -25,6 +25,7 @@ from petrosa_cio.core.nats import subjects
 from petrosa_cio.core.nats.acks import AckPipe
 from petrosa_cio.core.nats.client import SturdyClient, is_refusal
 from petrosa_cio.core.nats.reader import Delivered, Reader
+from petrosa_cio.core.nats.together import within
 from petrosa_cio.core.nats.trouble import NO_SUCH_STREAM, Interrupted, NoSuchStream, mapped
 from petrosa_cio.errors import BusError
 
@@ -118,31 +119,7 @@ class Link:
         servers = [server.strip() for server in url.split(",") if server.strip()]
         events = _Events(on_event or (lambda _: None))
         try:
-            async with asyncio.timeout(patience):
-                while True:
-                    try:
-                        client = events.client = SturdyClient()
-                        await client.connect(
-                            servers,
-                            name=name,
-                            user_credentials=credentials,
-                            max_reconnect_attempts=-1,
-                            reconnect_time_wait=0.05,  # type: ignore[arg-type]  # it sleeps for fractions as well
-                            connect_timeout=2,
-                            ping_interval=5,
-                            max_outstanding_pings=2,
-                            allow_reconnect=True,
-                            # Nothing is buffered while the connection is broken: a signal that is sent by the buffer
-                            # after a reconnection would leave after its time.
-                            pending_size=0,
-                            disconnected_cb=events.disconnected,
-                            reconnected_cb=events.reconnected,
-                            error_cb=events.errored,
-                        )
-                        break
-                    except (OSError, nats.errors.Error) as error:
-                        await events.errored(error)
-                        await asyncio.sleep(0.05)
+            client = await within(patience, _connected(servers, name, credentials, events))
         except ValueError as error:
             msg = f"{_public(url)} is no NATS address; write nats://host:port"
             raise BusError(msg) from error
@@ -460,6 +437,35 @@ class Link:
     def read(self, stream: str, start: int) -> Reader:
         """A reader of ``stream`` from sequence ``start`` on, in order, without acknowledgement."""
         return Reader(self._client, self._js, stream, start)
+
+
+async def _connected(servers: list[str], name: str, credentials: str | None, events: _Events) -> SturdyClient:
+    """A client that is connected, however often it must be tried."""
+    while True:
+        try:
+            client = events.client = SturdyClient()
+            await client.connect(
+                servers,
+                name=name,
+                user_credentials=credentials,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.05,  # type: ignore[arg-type]  # it sleeps for fractions as well
+                connect_timeout=2,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                allow_reconnect=True,
+                # Nothing is buffered while the connection is broken: a signal that is sent by the buffer after a
+                # reconnection would leave after its time.
+                pending_size=0,
+                disconnected_cb=events.disconnected,
+                reconnected_cb=events.reconnected,
+                error_cb=events.errored,
+            )
+        except (OSError, nats.errors.Error) as error:
+            await events.errored(error)
+            await asyncio.sleep(0.05)
+        else:
+            return client
 
 
 def _same(info: StreamInfo, wanted: StreamConfig) -> bool:

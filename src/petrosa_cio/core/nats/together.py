@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from typing import TypeVar
+
+    Found = TypeVar("Found")
 
 ASK_AGAIN_SECONDS = 0.1
 
@@ -33,6 +36,21 @@ async def end(*tasks: asyncio.Task[object]) -> None:
             task.exception()  # seen; whoever cares has asked before
     if interrupted is not None:
         raise interrupted
+
+
+async def within(seconds: float, coroutine: Coroutine[None, None, Found]) -> Found:
+    """What ``coroutine`` gives within ``seconds``. Raises TimeoutError, and leaves nothing running.
+
+    `asyncio.timeout` cancels once; what swallows that (see `end`) would go on for ever.
+    """
+    task = asyncio.create_task(coroutine)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        await end(task)
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()
 
 
 async def first_failure(*coroutines: Coroutine[None, None, None]) -> None:
