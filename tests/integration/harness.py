@@ -306,11 +306,11 @@ class Heard:
         else:
             self.messages.append(message)
 
-    async def all(self) -> list[Msg]:
+    async def all(self, deadline: float = DEADLINE) -> list[Msg]:
         """Everything the server has sent by now: what it sent before a marker has arrived before it."""
         seen = self._markers
         await self.client.publish(_MARKER)
-        await until(lambda: self._markers > seen, "the marker comes back")
+        await until(lambda: self._markers > seen, "the marker comes back", deadline)
         return self.messages
 
     @property
@@ -330,7 +330,11 @@ async def listen(client: Client) -> Heard:
     """Subscribe as the engine does; the subscription stands when this returns."""
     heard = Heard(client)
     await client.subscribe("signals.>", cb=heard.hear)
-    await client.flush()
+    # A flush proves nothing: the client's PING overtakes the subscription that waits to be written.
+    with contextlib.suppress(AssertionError):
+        await heard.all(1)
+        return heard
+    await heard.all()  # a server that has only just begun can lose a first message
     return heard
 
 
