@@ -63,7 +63,9 @@ async def hearing(link: Link, after: int | None = 0, origin: str = "engine") -> 
 
 
 async def tell(client: Client, *numbers: int) -> None:
-    await publish(client, [event_bytes(number) for number in numbers], SUBJECT)
+    """Tell of orders, and return once the stream has each: what is asked of it next finds them there."""
+    for number in numbers:
+        await client.jetstream().publish(SUBJECT, event_bytes(number))
 
 
 async def stored(link: Link, count: int) -> None:
